@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the program says to its administrator: to the journal when standard error is connected to it
+ * (JOURNAL_STREAM, sd_notify family of systemd.exec(5)), to standard error otherwise. Errors are
+ * logged once, where they are handled; base, model, policy and kernel never log.
+ */
+
+#include <syslog.h>
+
+#include "base/macro.h"
+
+/* Chooses the target. Messages less urgent than MAX_LEVEL (LOG_ERR ... LOG_DEBUG) are dropped. */
+void log_init(int max_level);
+
+/* One line, no newline at its end. */
+void log_line(int level, const char *format, ...) _printf_(2, 3);
+
+#define log_error(...)   log_line(LOG_ERR, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
+#define log_notice(...)  log_line(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...)    log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)   log_line(LOG_DEBUG, __VA_ARGS__)
+
+/* Logs the line with ": " and the text of ERROR (a negative errno) behind it, and returns ERROR. */
+int log_error_errno(int error, const char *format, ...) _printf_(2, 3);

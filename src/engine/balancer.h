@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The balancer owns the engine: sampler, policy state, mover, ring of decisions. It has no clock
+ * and no loop of its own: whoever drives it (the daemon's event loop, the simulator) calls
+ * balancer_tick() when it is due, balancer_collect() when moves are done.
+ */
+
+#include <stdbool.h>
+
+#include "base/time.h"
+#include "engine/decisions.h"
+#include "engine/ledger.h"
+#include "kernel/kernel.h"
+#include "model/settings.h"
+
+struct balancer;
+
+struct balancer_options {
+        struct settings settings;
+        bool observe;       /* decide and tell, but move nothing */
+        unsigned n_workers; /* of the mover; 0 carries moves out within the tick */
+
+        /* Told of each decision when it is made (observing) or carried out; may be NULL. */
+        void (*on_decision)(const struct decision *decision, void *userdata);
+        /* Told of what an administrator should know: a source that is missing, a foreign writer.
+         * One line, at a level of syslog(3); may be NULL. */
+        void (*on_notice)(int level, const char *line, void *userdata);
+        void *userdata;
+};
+
+/* KERNEL and LEDGER must outlive the balancer. Reads the topology and every thread there is.
+ * Returns 0 or a negative errno. */
+int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *ledger,
+                 const struct balancer_options *options);
+
+/* Finishes what is under way and gives back every mask. */
+void balancer_free(struct balancer *balancer);
+
+static inline void balancer_freep(struct balancer **balancer)
+{
+        balancer_free(*balancer);
+}
+
+/*
+ * Samples, decides, hands moves to the mover. *ret_next_at is when the next tick is due (the
+ * kernel's clock); calling early is allowed. Returns 0, or a negative errno when the engine cannot
+ * go on (memory); a source that fails is noticed and done without.
+ */
+int balancer_tick(struct balancer *balancer, nsec_t *ret_next_at);
+
+/* Takes the mover's reports; to be called when balancer_mover_fd() is readable. */
+int balancer_collect(struct balancer *balancer);
+int balancer_mover_fd(const struct balancer *balancer);
+
+/* Whether a birth (kernel->ops->events_fd readable) should end the wait for the next tick. While it
+ * says false, events wait in their socket for the next tick. */
+bool balancer_wants_births(const struct balancer *balancer);
+
+/* The CPUs that the kernel does not balance may have changed; read again at the next tick. */
+void balancer_domains_changed(struct balancer *balancer);
+
+struct balancer_counts {
+        unsigned n_threads; /* known */
+        unsigned n_hot;     /* sampled every tick */
+        unsigned n_handles; /* descriptors kept on threads */
+        uint64_t n_ticks, n_full_passes, n_samples, n_events, n_rescans;
+        uint64_t n_plans, n_moved, n_asleep, n_foreign, n_failed;
+};
+
+void balancer_get_counts(const struct balancer *balancer, struct balancer_counts *ret);
+const struct decisions *balancer_decisions(const struct balancer *balancer);

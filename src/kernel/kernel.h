@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The door to Linux: everything that the engine asks of a kernel goes through `struct kernel`. The
+ * real one is kernel/linux.h (with /proc, /sys and cgroup roots that a caller can set); src/sim has
+ * a simulated machine behind the same operations.
+ *
+ * All functions return 0 or a negative errno unless they say otherwise. CPUs are the kernel's
+ * numbers here, never indexes. -ENOENT and -ENOSYS from a source mean that this kernel or container
+ * has not got it.
+ *
+ * Threads of execution: those marked [any] may be called from the mover's workers at the same time
+ * as anything else; the others belong to the event loop.
+ */
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cpuset.h"
+#include "base/time.h"
+#include "model/topology.h"
+
+/* Length of a thread's name with its final NUL (TASK_COMM_LEN; workqueue kernel threads show up to
+ * 64 bytes, which are cut). */
+#define KERNEL_COMM_SIZE 16
+
+/* One CPU's counters since boot. */
+struct kernel_cpu {
+        bool online;
+        nsec_t idle_nsec;      /* idle and iowait of /proc/stat, in grains of 10 ms */
+        nsec_t busy_nsec;      /* all other columns but guest time, which is in user time already */
+        nsec_t run_delay_nsec; /* of /proc/schedstat; 0 where there is none */
+};
+
+struct kernel_cpus {
+        struct kernel_cpu *cpus; /* n_ids entries by CPU number; kept and grown between calls */
+        unsigned n_ids;
+        bool has_run_delay;  /* /proc/schedstat was there */
+        uint64_t n_forks;    /* "processes": processes and threads born since boot */
+        uint64_t n_runnable; /* "procs_running": running or ready to run, the caller included */
+};
+
+void kernel_cpus_done(struct kernel_cpus *cpus);
+
+/* /proc/PID/task/TID/schedstat */
+struct kernel_counters {
+        nsec_t run_nsec;
+        nsec_t wait_nsec; /* run_delay: only grows when the thread arrives on a CPU */
+        uint64_t n_slices;
+};
+
+/* The fields of /proc/PID/task/TID/stat that balancerd uses. */
+struct kernel_thread {
+        char comm[KERNEL_COMM_SIZE]; /* any bytes but NUL, then NULs */
+        char state;                  /* 'R', 'S', ... */
+        pid_t ppid;
+        bool kernel_thread; /* PF_KTHREAD */
+        int nice;
+        uint64_t start_ticks; /* since boot, in clock ticks (sysconf(_SC_CLK_TCK)) */
+        unsigned cpu;         /* where it is, or was last */
+        unsigned rt_priority;
+        int policy; /* SCHED_OTHER ... SCHED_EXT */
+};
+
+enum kernel_event_type {
+        KERNEL_EVENT_FORK, /* a process or thread was born */
+        KERNEL_EVENT_EXEC, /* `tid` runs another program */
+        KERNEL_EVENT_COMM, /* `tid` was renamed */
+        KERNEL_EVENT_EXIT,
+};
+
+struct kernel_event {
+        enum kernel_event_type type;
+        pid_t tid, tgid;
+        pid_t parent_tid, parent_tgid; /* of a fork: the real parent (for a new thread of a process,
+                                          that process's parent) */
+};
+
+/* taskstats, where it is switched on. */
+struct kernel_switches {
+        uint64_t n_voluntary, n_involuntary;
+};
+
+/* A way to learn something; each can be missing on its own. */
+enum kernel_source {
+        KERNEL_PRESSURE,         /* /proc/pressure/cpu */
+        KERNEL_SCHEDSTAT,        /* /proc/schedstat */
+        KERNEL_STAT,             /* /proc/stat */
+        KERNEL_THREAD_SCHEDSTAT, /* /proc/PID/task/TID/schedstat */
+        KERNEL_EVENTS,           /* process events (cn_proc) */
+        KERNEL_TASKSTATS,
+        KERNEL_CGROUP, /* cpuset hierarchy, v1 or v2 */
+        KERNEL_HWLOC,  /* topology */
+        _KERNEL_SOURCE_MAX,
+};
+
+struct kernel;
+
+typedef int (*kernel_thread_fn)(pid_t tgid, pid_t tid, void *userdata);
+
+struct kernel_ops {
+        void (*free)(struct kernel *kernel);
+
+        /* CLOCK_MONOTONIC [any]; the caller's own CPU time so far (0 in a simulation) */
+        nsec_t (*now)(struct kernel *kernel);
+        nsec_t (*cpu_time)(struct kernel *kernel);
+
+        /* The machine. */
+        int (*read_topology)(struct kernel *kernel, struct topology **ret);
+        /* Online CPUs that no load balancer of the kernel serves, from every source there is. */
+        int (*read_unbalanced)(struct kernel *kernel, struct cpuset *ret);
+        /* A descriptor that becomes readable (epoll) when the answer of read_unbalanced may have
+         * changed, or a negative errno; drained by read_unbalanced. Owned by the kernel. */
+        int (*unbalanced_fd)(struct kernel *kernel);
+
+        /* Counters of the whole machine. */
+        int (*read_pressure)(struct kernel *kernel, uint64_t *ret_total_usec);
+        int (*read_cpus)(struct kernel *kernel, struct kernel_cpus *ret);
+
+        /* Calls FN for every thread; a non-zero return ends the walk and is returned. Threads that
+         * come and go meanwhile may be missed or told. */
+        int (*list_threads)(struct kernel *kernel, kernel_thread_fn fn, void *userdata);
+        /* The same for the threads of one process. */
+        int (*list_process)(struct kernel *kernel, pid_t tgid, kernel_thread_fn fn, void *userdata);
+
+        /* A thread's counters behind a handle (0 or more) that names this very thread for good:
+         * once it is gone read_counters says -ESRCH, whoever has its TID then. -EMFILE, -ENFILE
+         * when there is no room. [any] */
+        int (*open_thread)(struct kernel *kernel, pid_t tgid, pid_t tid);
+        int (*dup_thread)(struct kernel *kernel, int handle);
+        void (*close_thread)(struct kernel *kernel, int handle);
+        int (*read_counters)(struct kernel *kernel, int handle, struct kernel_counters *ret);
+        /* By name, without a handle; -ESRCH when it is gone. [any] */
+        int (*read_thread)(struct kernel *kernel, pid_t tgid, pid_t tid, struct kernel_thread *ret);
+        int (*read_counters_once)(struct kernel *kernel, pid_t tgid, pid_t tid,
+                                  struct kernel_counters *ret);
+        int (*read_switches)(struct kernel *kernel, pid_t tid, struct kernel_switches *ret);
+
+        /* Affinity [any]. get_affinity: sched_getaffinity(2), active CPUs only. read_allowed: the
+         * whole mask (Cpus_allowed of status), offline CPUs included. read_cpuset: what the
+         * thread's cpuset permits (its effective CPUs); all online CPUs where there are no cpusets.
+         */
+        int (*get_affinity)(struct kernel *kernel, pid_t tid, struct cpuset *ret);
+        int (*set_affinity)(struct kernel *kernel, pid_t tid, const struct cpuset *set);
+        int (*read_allowed)(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret);
+        int (*read_cpuset)(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret);
+
+        /* Process events. events_fd: a descriptor for epoll, or a negative errno where there are
+         * none. next_event: 1 and an event, 0 when there is none, -ENOBUFS once when some were lost
+         * (rescan). */
+        int (*events_fd)(struct kernel *kernel);
+        int (*next_event)(struct kernel *kernel, struct kernel_event *ret);
+};
+
+/* Implementations embed this as their first member. */
+struct kernel {
+        const struct kernel_ops *ops;
+};
+
+static inline void kernel_free(struct kernel *kernel)
+{
+        if (kernel)
+                kernel->ops->free(kernel);
+}
+
+static inline void kernel_freep(struct kernel **kernel)
+{
+        kernel_free(*kernel);
+}
