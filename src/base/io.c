@@ -52,26 +52,35 @@ int buffer_read_fd(struct buffer *buffer, int fd)
         }
 }
 
+int open_at(int dir_fd, const char *path, int flags)
+{
+        int fd = openat(dir_fd, path, flags | O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+        return fd < 0 ? -errno : fd;
+}
+
 int buffer_read_at(struct buffer *buffer, int dir_fd, const char *path)
 {
-        _cleanup_close_ int fd = -1;
+        _cleanup_close_ int fd = open_at(dir_fd, path, 0);
 
-        fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        return fd < 0 ? fd : buffer_read_fd(buffer, fd);
+}
+
+ssize_t read_small_fd(int fd, char *data, size_t size)
+{
+        ssize_t n;
+
         if (fd < 0)
-                return -errno;
-        return buffer_read_fd(buffer, fd);
+                return fd;
+        do
+                n = pread(fd, data, size, 0);
+        while (n < 0 && errno == EINTR);
+        return n < 0 ? -errno : n;
 }
 
 ssize_t read_small_at(int dir_fd, const char *path, char *data, size_t size)
 {
-        _cleanup_close_ int fd = -1;
-        ssize_t n;
+        _cleanup_close_ int fd = open_at(dir_fd, path, 0);
 
-        fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
-                return -errno;
-        do
-                n = read(fd, data, size);
-        while (n < 0 && errno == EINTR);
-        return n < 0 ? -errno : n;
+        return read_small_fd(fd, data, size);
 }
