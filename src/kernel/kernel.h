@@ -44,6 +44,8 @@ struct kernel_cpus {
 };
 
 void kernel_cpus_done(struct kernel_cpus *cpus);
+/* Grows to N_IDS entries, the new ones zero. Returns 0 or -ENOMEM. */
+int kernel_cpus_reserve(struct kernel_cpus *cpus, unsigned n_ids);
 
 /* /proc/PID/task/TID/schedstat */
 struct kernel_counters {

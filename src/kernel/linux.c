@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "kernel/linux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+
+#include "base/io.h"
+#include "base/macro.h"
+#include "kernel/affinity.h"
+#include "kernel/cgroup.h"
+#include "kernel/machine.h"
+#include "kernel/pressure.h"
+#include "kernel/procevents.h"
+#include "kernel/procstat.h"
+#include "kernel/schedstat.h"
+#include "kernel/tasks.h"
+#include "kernel/taskstats.h"
+#include "kernel/unbalanced.h"
+
+/* The paths of the machine's files, below their roots. */
+#define PATH_STAT      "stat"
+#define PATH_SCHEDSTAT "schedstat"
+#define PATH_PRESSURE  "pressure/cpu"
+#define PATH_ONLINE    "devices/system/cpu/online"
+
+struct linux_kernel {
+        struct kernel kernel; /* first */
+        nsec_t tick_nsec;     /* unit of /proc/stat */
+
+        /* Roots: the missing ones are a negative errno. */
+        int proc_fd, sys_fd, cgroup_fd;
+        char *sys_root;
+
+        /* Kept open, a negative errno where missing. */
+        int stat_fd, schedstat_fd, pressure_fd;
+
+        /* The event loop's own, kept between reads so that a tick allocates nothing. */
+        struct buffer text;
+        struct kernel_cpus cpus;
+
+        struct cgroup_mounts *mounts;
+        struct unbalanced *unbalanced;
+        struct procevents *events; /* made when first asked for, as is the next one */
+        struct taskstats_client *taskstats;
+        pthread_mutex_t taskstats_mutex;
+};
+
+static struct linux_kernel *to_linux(struct kernel *kernel)
+{
+        return CONTAINER_OF(kernel, struct linux_kernel, kernel);
+}
+
+/* Opening */
+
+static bool is_exhaustion(int error)
+{
+        return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
+/* The same below a root that may itself be missing. Returns 0, or why it is of no use to go on. */
+static int open_source(int root_fd, const char *path, int *ret_fd)
+{
+        int fd = root_fd < 0 ? root_fd : open_at(root_fd, path, 0);
+
+        if (is_exhaustion(fd))
+                return fd;
+        *ret_fd = fd;
+        return 0;
+}
+
+static int open_root(const char *path, int *ret_fd)
+{
+        int fd = open_at(AT_FDCWD, path, O_DIRECTORY);
+
+        if (is_exhaustion(fd))
+                return fd;
+        *ret_fd = fd;
+        return 0;
+}
+
+static int open_roots(struct linux_kernel *l, const struct linux_roots *roots)
+{
+        int r;
+
+        r = open_root(roots->proc ?: "/proc", &l->proc_fd);
+        if (r < 0)
+                return r;
+        if (l->proc_fd < 0)
+                return l->proc_fd;
+        l->sys_root = strdup(roots->sys ?: "/sys");
+        if (!l->sys_root)
+                return -ENOMEM;
+        r = open_root(l->sys_root, &l->sys_fd);
+        if (r < 0)
+                return r;
+        return open_root(roots->cgroup ?: "/sys/fs/cgroup", &l->cgroup_fd);
+}
+
+static int open_sources(struct linux_kernel *l)
+{
+        int r;
+
+        r = open_source(l->proc_fd, PATH_STAT, &l->stat_fd);
+        if (r < 0)
+                return r;
+        r = open_source(l->proc_fd, PATH_SCHEDSTAT, &l->schedstat_fd);
+        if (r < 0)
+                return r;
+        return open_source(l->proc_fd, PATH_PRESSURE, &l->pressure_fd);
+}
+
+/* Time */
+
+static nsec_t linux_now(struct kernel *kernel)
+{
+        (void)kernel;
+        return clock_now_nsec(CLOCK_MONOTONIC);
+}
+
+static nsec_t linux_cpu_time(struct kernel *kernel)
+{
+        (void)kernel;
+        return clock_now_nsec(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+/* The machine */
+
+static int linux_read_pressure(struct kernel *kernel, uint64_t *ret_total_usec)
+{
+        struct linux_kernel *l = to_linux(kernel);
+        char text[512];
+        ssize_t n;
+
+        n = read_small_fd(l->pressure_fd, text, sizeof(text));
+        if (n < 0)
+                return (int)n;
+        return pressure_parse(text, (size_t)n, ret_total_usec);
+}
+
+static int read_text(struct linux_kernel *l, int fd)
+{
+        return fd < 0 ? fd : buffer_read_fd(&l->text, fd);
+}
+
+static int start_schedstat(struct linux_kernel *l, struct schedstat_reader *ret_reader)
+{
+        int r;
+
+        r = read_text(l, l->schedstat_fd);
+        if (r < 0)
+                return r;
+        return schedstat_begin(ret_reader, l->text.data, l->text.length);
+}
+
+/* Sets the run_delay of those CPUs that /proc/schedstat has. */
+static int fill_run_delay(struct linux_kernel *l, struct kernel_cpus *cpus)
+{
+        struct schedstat_reader reader;
+        struct schedstat_cpu cpu;
+        int r;
+
+        r = start_schedstat(l, &reader);
+        if (r < 0)
+                return r;
+        while ((r = schedstat_next(&reader, &cpu)) > 0)
+                if (cpu.cpu < cpus->n_ids)
+                        cpus->cpus[cpu.cpu].run_delay_nsec = cpu.run_delay_nsec;
+        return r;
+}
+
+static void add_run_delay(struct linux_kernel *l, struct kernel_cpus *cpus)
+{
+        for (unsigned i = 0; i < cpus->n_ids; i++)
+                cpus->cpus[i].run_delay_nsec = NSEC_INFINITY;
+        cpus->has_run_delay = fill_run_delay(l, cpus) == 0;
+        for (unsigned i = 0; i < cpus->n_ids; i++) {
+                struct kernel_cpu *cpu = &cpus->cpus[i];
+
+                /* A CPU that only one of the files has came or went between their reads. It counts
+                 * as offline: its next difference would be its whole past. */
+                if (cpus->has_run_delay && cpu->run_delay_nsec == NSEC_INFINITY)
+                        cpu->online = false;
+                if (!cpu->online || !cpus->has_run_delay)
+                        cpu->run_delay_nsec = 0;
+        }
+}
+
+static int linux_read_cpus(struct kernel *kernel, struct kernel_cpus *ret)
+{
+        struct linux_kernel *l = to_linux(kernel);
+        struct kernel_cpus swapped;
+        int r;
+
+        r = read_text(l, l->stat_fd);
+        if (r < 0)
+                return r;
+        r = procstat_parse(l->text.data, l->text.length, l->tick_nsec, &l->cpus);
+        if (r < 0)
+                return r;
+        add_run_delay(l, &l->cpus);
+        swapped = *ret;
+        *ret = l->cpus;
+        l->cpus = swapped;
+        return 0;
+}
+
+static int linux_read_topology(struct kernel *kernel, struct topology **ret)
+{
+        struct linux_kernel *l = to_linux(kernel);
+
+        return l->sys_fd < 0 ? l->sys_fd : machine_read(l->sys_fd, l->sys_root, ret);
+}
+
+/* Online CPUs that /proc/schedstat shows without a domain. */
+static int read_without_domains(struct linux_kernel *l, struct cpuset *ret)
+{
+        _cleanup_cpuset_ struct cpuset set = {0};
+        struct schedstat_reader reader;
+        struct schedstat_cpu cpu;
+        int r;
+
+        r = start_schedstat(l, &reader);
+        if (r < 0)
+                return r;
+        while ((r = schedstat_next(&reader, &cpu)) > 0) {
+                if (cpu.has_domain)
+                        continue;
+                r = cpuset_add(&set, cpu.cpu);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_CPUSET(set);
+        return 0;
+}
+
+static int read_online(const struct linux_kernel *l, struct cpuset *ret)
+{
+        _cleanup_buffer_ struct buffer text = {0};
+        int r;
+
+        if (l->sys_fd < 0)
+                return l->sys_fd;
+        r = buffer_read_at(&text, l->sys_fd, PATH_ONLINE);
+        if (r < 0)
+                return r;
+        return cpuset_parse_list(text.data, text.length, ret);
+}
+
+static int linux_read_unbalanced(struct kernel *kernel, struct cpuset *ret)
+{
+        struct linux_kernel *l = to_linux(kernel);
+        _cleanup_cpuset_ struct cpuset online = {0}, without_domains = {0};
+        int r;
+
+        r = read_online(l, &online);
+        if (r < 0)
+                return r;
+        r = read_without_domains(l, &without_domains);
+        if (r == -ENOMEM)
+                return r;
+        return unbalanced_read(l->unbalanced, r < 0 ? NULL : &without_domains, &online, ret);
+}
+
+static int linux_unbalanced_fd(struct kernel *kernel)
+{
+        return unbalanced_fd(to_linux(kernel)->unbalanced);
+}
+
+/* Threads */
+
+static int linux_list_threads(struct kernel *kernel, kernel_thread_fn fn, void *userdata)
+{
+        return tasks_list(to_linux(kernel)->proc_fd, fn, userdata);
+}
+
+static int linux_list_process(struct kernel *kernel, pid_t tgid, kernel_thread_fn fn,
+                              void *userdata)
+{
+        return tasks_list_process(to_linux(kernel)->proc_fd, tgid, fn, userdata);
+}
+
+/* A handle is a descriptor. */
+static int linux_open_thread(struct kernel *kernel, pid_t tgid, pid_t tid)
+{
+        return task_open_counters(to_linux(kernel)->proc_fd, tgid, tid);
+}
+
+static int linux_dup_thread(struct kernel *kernel, int handle)
+{
+        int fd = fcntl(handle, F_DUPFD_CLOEXEC, 3);
+
+        (void)kernel;
+        return fd < 0 ? -errno : fd;
+}
+
+static void linux_close_thread(struct kernel *kernel, int handle)
+{
+        (void)kernel;
+        close(handle);
+}
+
+static int linux_read_counters(struct kernel *kernel, int handle, struct kernel_counters *ret)
+{
+        (void)kernel;
+        return task_read_counters(handle, ret);
+}
+
+static int linux_read_counters_once(struct kernel *kernel, pid_t tgid, pid_t tid,
+                                    struct kernel_counters *ret)
+{
+        _cleanup_close_ int fd = linux_open_thread(kernel, tgid, tid);
+
+        return task_read_counters(fd, ret);
+}
+
+static int linux_read_thread(struct kernel *kernel, pid_t tgid, pid_t tid,
+                             struct kernel_thread *ret)
+{
+        return task_read_stat(to_linux(kernel)->proc_fd, tgid, tid, ret);
+}
+
+/* The netlink socket is shared by all callers: one question at a time. */
+static int linux_read_switches(struct kernel *kernel, pid_t tid, struct kernel_switches *ret)
+{
+        struct linux_kernel *l = to_linux(kernel);
+        int r = 0;
+
+        (void)pthread_mutex_lock(&l->taskstats_mutex);
+        if (!l->taskstats)
+                r = taskstats_new(&l->taskstats);
+        if (r == 0)
+                r = taskstats_read(l->taskstats, tid, ret);
+        (void)pthread_mutex_unlock(&l->taskstats_mutex);
+        return r;
+}
+
+/* Affinity */
+
+static int linux_get_affinity(struct kernel *kernel, pid_t tid, struct cpuset *ret)
+{
+        (void)kernel;
+        return affinity_get(tid, ret);
+}
+
+static int linux_set_affinity(struct kernel *kernel, pid_t tid, const struct cpuset *set)
+{
+        (void)kernel;
+        return affinity_set(tid, set);
+}
+
+static int linux_read_allowed(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret)
+{
+        return task_read_allowed(to_linux(kernel)->proc_fd, tgid, tid, ret);
+}
+
+static int linux_read_cpuset(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret)
+{
+        struct linux_kernel *l = to_linux(kernel);
+        int r;
+
+        r = cgroup_read_cpuset(l->mounts, l->proc_fd, tgid, tid, ret);
+        return r == -ENOENT ? read_online(l, ret) : r;
+}
+
+/* Process events */
+
+static int linux_events_fd(struct kernel *kernel)
+{
+        struct linux_kernel *l = to_linux(kernel);
+
+        if (!l->events) {
+                int r = procevents_new(&l->events);
+                if (r < 0)
+                        return r;
+        }
+        return procevents_fd(l->events);
+}
+
+static int linux_next_event(struct kernel *kernel, struct kernel_event *ret)
+{
+        struct linux_kernel *l = to_linux(kernel);
+
+        return l->events ? procevents_next(l->events, ret) : 0;
+}
+
+/* Lifetime */
+
+static void linux_free(struct kernel *kernel)
+{
+        struct linux_kernel *l = to_linux(kernel);
+
+        procevents_free(l->events);
+        taskstats_free(l->taskstats);
+        (void)pthread_mutex_destroy(&l->taskstats_mutex);
+        unbalanced_free(l->unbalanced);
+        cgroup_mounts_free(l->mounts);
+        kernel_cpus_done(&l->cpus);
+        buffer_done(&l->text);
+        closep(&l->pressure_fd);
+        closep(&l->schedstat_fd);
+        closep(&l->stat_fd);
+        closep(&l->cgroup_fd);
+        closep(&l->sys_fd);
+        closep(&l->proc_fd);
+        free(l->sys_root);
+        free(l);
+}
+
+static const struct kernel_ops linux_ops = {
+        .free = linux_free,
+        .now = linux_now,
+        .cpu_time = linux_cpu_time,
+        .read_topology = linux_read_topology,
+        .read_unbalanced = linux_read_unbalanced,
+        .unbalanced_fd = linux_unbalanced_fd,
+        .read_pressure = linux_read_pressure,
+        .read_cpus = linux_read_cpus,
+        .list_threads = linux_list_threads,
+        .list_process = linux_list_process,
+        .open_thread = linux_open_thread,
+        .dup_thread = linux_dup_thread,
+        .close_thread = linux_close_thread,
+        .read_counters = linux_read_counters,
+        .read_thread = linux_read_thread,
+        .read_counters_once = linux_read_counters_once,
+        .read_switches = linux_read_switches,
+        .get_affinity = linux_get_affinity,
+        .set_affinity = linux_set_affinity,
+        .read_allowed = linux_read_allowed,
+        .read_cpuset = linux_read_cpuset,
+        .events_fd = linux_events_fd,
+        .next_event = linux_next_event,
+};
+
+static int open_doors(struct linux_kernel *l)
+{
+        int r;
+
+        r = cgroup_mounts_new(&l->mounts, l->proc_fd, l->cgroup_fd);
+        if (r < 0)
+                return r;
+        return unbalanced_new(&l->unbalanced, l->mounts, l->sys_fd);
+}
+
+int linux_kernel_new(struct kernel **ret, const struct linux_roots *roots)
+{
+        static const struct linux_roots usual = {0};
+        _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        struct linux_kernel *l;
+        int r;
+
+        l = calloc(1, sizeof(*l));
+        if (!l)
+                return -ENOMEM;
+        l->kernel.ops = &linux_ops;
+        l->tick_nsec = NSEC_PER_SEC / (nsec_t)sysconf(_SC_CLK_TCK);
+        l->proc_fd = l->sys_fd = l->cgroup_fd = -EBADF;
+        l->stat_fd = l->schedstat_fd = l->pressure_fd = -EBADF;
+        (void)pthread_mutex_init(&l->taskstats_mutex, NULL); /* cannot fail in Linux */
+        kernel = &l->kernel;
+
+        r = open_roots(l, roots ?: &usual);
+        if (r < 0)
+                return r;
+        r = open_sources(l);
+        if (r < 0)
+                return r;
+        r = open_doors(l);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(kernel);
+        return 0;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "kernel/tasks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/io.h"
+#include "base/macro.h"
+#include "base/parse.h"
+#include "kernel/thread.h"
+
+/* Paths of threads */
+
+/* "PID/task/TID/schedstat" with the longest numbers. */
+#define THREAD_PATH_SIZE 48
+
+static char *put_text(char *at, const char *text)
+{
+        size_t length = strlen(text);
+
+        memcpy(at, text, length + 1);
+        return at + length;
+}
+
+static char *put_id(char *at, pid_t id)
+{
+        char digits[10], *first = digits + sizeof(digits);
+
+        for (unsigned rest = (unsigned)id; rest > 0; rest /= 10)
+                *--first = (char)('0' + rest % 10);
+        memcpy(at, first, (size_t)(digits + sizeof(digits) - first));
+        return at + (digits + sizeof(digits) - first);
+}
+
+/* FILE: at most ten bytes. */
+static void thread_path(char ret[static THREAD_PATH_SIZE], pid_t tgid, pid_t tid, const char *file)
+{
+        char *at = put_text(put_id(ret, tgid), "/task/");
+
+        put_text(put_text(put_id(at, tid), "/"), file);
+}
+
+static void process_path(char ret[static THREAD_PATH_SIZE], pid_t tgid)
+{
+        put_text(put_id(ret, tgid), "/task");
+}
+
+/* Walking the threads */
+
+static int open_dir(int dir_fd, const char *path, DIR **ret)
+{
+        _cleanup_close_ int fd = -1;
+        DIR *dir;
+
+        fd = open_at(dir_fd, path, O_DIRECTORY);
+        if (fd < 0)
+                return fd;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        (void)TAKE_FD(fd);
+        *ret = dir;
+        return 0;
+}
+
+/* The next name in DIR that is a number. Returns 1, 0 at the end, or a negative errno. */
+static int next_id(DIR *dir, pid_t *ret)
+{
+        for (;;) {
+                const struct dirent *entry;
+
+                errno = 0;
+                entry = readdir(dir);
+                if (!entry)
+                        return -errno;
+                if (parse_pid(entry->d_name, ret) == 0)
+                        return 1;
+        }
+}
+
+/* Whether ERROR, met at a thread's or process's files, says that it has gone. */
+static bool is_gone(int error)
+{
+        return error == -ENOENT || error == -ESRCH;
+}
+
+int tasks_list_process(int proc_fd, pid_t tgid, kernel_thread_fn fn, void *userdata)
+{
+        _cleanup_closedir_ DIR *dir = NULL;
+        char path[THREAD_PATH_SIZE];
+        pid_t tid;
+        int r;
+
+        if (tgid <= 0)
+                return -ESRCH;
+        process_path(path, tgid);
+        r = open_dir(proc_fd, path, &dir);
+        if (r < 0)
+                return is_gone(r) ? -ESRCH : r;
+        while ((r = next_id(dir, &tid)) > 0) {
+                r = fn(tgid, tid, userdata);
+                if (r != 0)
+                        return r;
+        }
+        return is_gone(r) ? 0 : r;
+}
+
+/* Tells a refusal by the kernel from one by the caller's function, which ends the walk. */
+struct walk {
+        kernel_thread_fn fn;
+        void *userdata;
+        int result;
+};
+
+static int walk_thread(pid_t tgid, pid_t tid, void *userdata)
+{
+        struct walk *walk = userdata;
+
+        walk->result = walk->fn(tgid, tid, walk->userdata);
+        return walk->result;
+}
+
+int tasks_list(int proc_fd, kernel_thread_fn fn, void *userdata)
+{
+        struct walk walk = {.fn = fn, .userdata = userdata};
+        _cleanup_closedir_ DIR *dir = NULL;
+        pid_t tgid;
+        int r;
+
+        r = open_dir(proc_fd, ".", &dir);
+        if (r < 0)
+                return r;
+        while ((r = next_id(dir, &tgid)) > 0) {
+                r = tasks_list_process(proc_fd, tgid, walk_thread, &walk);
+                if (walk.result != 0)
+                        return walk.result;
+                /* One that has gone, or that hidepid= hides. */
+                if (r < 0 && !is_gone(r) && r != -EACCES && r != -EPERM)
+                        return r;
+        }
+        return r;
+}
+
+/* Threads */
+
+/* ERROR came from FILE of a thread: a thread that is still there has no such file in this kernel.
+ */
+static int thread_error(int proc_fd, pid_t tgid, pid_t tid, int error)
+{
+        char path[THREAD_PATH_SIZE];
+
+        if (error != -ENOENT)
+                return error;
+        thread_path(path, tgid, tid, "stat");
+        return faccessat(proc_fd, path, F_OK, 0) == 0 ? -ENOENT : -ESRCH;
+}
+
+static int open_thread_file(int proc_fd, pid_t tgid, pid_t tid, const char *file)
+{
+        char path[THREAD_PATH_SIZE];
+        int fd;
+
+        if (tgid <= 0 || tid <= 0)
+                return -ESRCH;
+        thread_path(path, tgid, tid, file);
+        fd = open_at(proc_fd, path, 0);
+        return fd < 0 ? thread_error(proc_fd, tgid, tid, fd) : fd;
+}
+
+int task_open_counters(int proc_fd, pid_t tgid, pid_t tid)
+{
+        return open_thread_file(proc_fd, tgid, tid, "schedstat");
+}
+
+int task_read_counters(int fd, struct kernel_counters *ret)
+{
+        char text[256];
+        ssize_t n;
+
+        n = read_small_fd(fd, text, sizeof(text));
+        if (n < 0)
+                return (int)n;
+        return thread_parse_counters(text, (size_t)n, ret);
+}
+
+int task_read_stat(int proc_fd, pid_t tgid, pid_t tid, struct kernel_thread *ret)
+{
+        _cleanup_close_ int fd = open_thread_file(proc_fd, tgid, tid, "stat");
+        char text[2048];
+        ssize_t n;
+
+        n = read_small_fd(fd, text, sizeof(text));
+        if (n < 0)
+                return (int)n;
+        return thread_parse_stat(text, (size_t)n, ret);
+}
+
+int task_read_allowed(int proc_fd, pid_t tgid, pid_t tid, struct cpuset *ret)
+{
+        _cleanup_close_ int fd = open_thread_file(proc_fd, tgid, tid, "status");
+        _cleanup_buffer_ struct buffer text = {0};
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = buffer_read_fd(&text, fd); /* a list of 65,536 groups is among it */
+        if (r < 0)
+                return r;
+        return thread_parse_allowed(text.data, text.length, ret);
+}
