@@ -61,6 +61,10 @@ bool balancer_wants_births(const struct balancer *balancer);
 /* The CPUs that the kernel does not balance may have changed; read again at the next tick. */
 void balancer_domains_changed(struct balancer *balancer);
 
+/* The CPUs that the kernel balances (CPU numbers), where balancerd itself is to run; all online
+ * ones where it balances none. Returns 0 or -ENOMEM. */
+int balancer_housekeeping(const struct balancer *balancer, struct cpuset *ret);
+
 struct balancer_counts {
         unsigned n_threads; /* known */
         unsigned n_hot;     /* sampled every tick */

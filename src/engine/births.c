@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "engine/births.h"
+
+#include <errno.h>
+
+#include "engine/watch.h"
+
+/* Events taken in one tick; the rest wait in their socket. */
+#define EVENTS_PER_TICK 4096U
+/* Newborn threads looked at in one tick, about 12 us each. The others stay cold until their turn.
+ */
+#define BIRTHS_PER_TICK 64U
+/* Births are complete up to so long ago: a fork that copied a narrow mask may take a while to be
+ * told, when its process is preempted in the middle of it. */
+#define BIRTHS_MARGIN (NSEC_PER_SEC)
+
+/* Adds a thread, or nothing if it is known. Newborn ones are noted for births_examine(). */
+static int meet(struct sampler *s, pid_t tgid, pid_t tid)
+{
+        struct thread *thread;
+        int r;
+
+        if (threads_find(&s->threads, tid))
+                return 0;
+        r = threads_add(&s->threads, tgid, tid, &thread);
+        if (r < 0)
+                return r;
+        /* Its counters began at zero. */
+        thread->read_at = s->now;
+        if (s->n_newborn == s->newborn_capacity) {
+                unsigned capacity = MAX(s->newborn_capacity * 2, 64U);
+                pid_t *newborn = reallocarray(s->newborn, capacity, sizeof(*newborn));
+
+                if (!newborn)
+                        return -ENOMEM;
+                s->newborn = newborn;
+                s->newborn_capacity = capacity;
+        }
+        s->newborn[s->n_newborn++] = tid;
+        return 0;
+}
+
+static void bury(struct sampler *s, pid_t tid)
+{
+        struct thread *thread = threads_find(&s->threads, tid);
+
+        if (thread)
+                threads_remove(&s->threads, s->kernel, thread);
+}
+
+static int take_event(struct sampler *s, const struct kernel_event *event)
+{
+        switch (event->type) {
+        case KERNEL_EVENT_FORK:
+                bury(s, event->tid); /* a TID that is used again */
+                return meet(s, event->tgid, event->tid);
+        case KERNEL_EVENT_EXEC:
+                /* exec by another thread than the first makes it the first. */
+                return meet(s, event->tgid, event->tid);
+        case KERNEL_EVENT_COMM:
+                return 0;
+        case KERNEL_EVENT_EXIT:
+                bury(s, event->tid);
+                return 0;
+        }
+        abort();
+}
+
+int births_drain(struct sampler *s)
+{
+        struct kernel_event event;
+
+        if (!s->has_events)
+                return 0;
+        for (unsigned i = 0; i < EVENTS_PER_TICK; i++) {
+                int r = s->kernel->ops->next_event(s->kernel, &event);
+
+                if (r == 0)
+                        return 0;
+                if (r == -ENOBUFS) {
+                        s->rescan_due = true;
+                        continue;
+                }
+                if (r < 0) {
+                        sources_note(&s->sources, KERNEL_EVENTS, r);
+                        s->has_events = false;
+                        s->rescan_due = true;
+                        return 0;
+                }
+                s->counts.n_events++;
+                r = take_event(s, &event);
+                if (r < 0)
+                        return r;
+        }
+        s->events_left = true;
+        return 0;
+}
+
+static int meet_listed(pid_t tgid, pid_t tid, void *userdata)
+{
+        struct sampler *s = userdata;
+        int r;
+
+        r = meet(s, tgid, tid);
+        return r < 0 ? r : 0;
+}
+
+int births_rescan(struct sampler *s)
+{
+        int r;
+
+        if (!s->has_events && s->counters.n_forks != s->n_forks)
+                s->rescan_due = true;
+        if (!s->rescan_due)
+                return 0;
+        s->rescan_due = false;
+        s->n_forks = s->counters.n_forks;
+        s->counts.n_rescans++;
+        r = s->kernel->ops->list_threads(s->kernel, meet_listed, s);
+        return r < 0 ? r : 1;
+}
+
+/* Looks at a newborn thread; one that is gone already is removed. */
+static int examine(struct sampler *s, struct thread *thread, bool *ret_unbalanced)
+{
+        struct kernel_thread stat;
+        int r, cpu;
+
+        r = s->kernel->ops->read_thread(s->kernel, thread->tgid, thread->tid, &stat);
+        if (r < 0) {
+                threads_remove(&s->threads, s->kernel, thread);
+                return 0;
+        }
+        thread->start_ticks = stat.start_ticks;
+        if (s->mover)
+                (void)mover_check_birth(s->mover, thread->tgid, thread->tid, stat.ppid,
+                                        stat.start_ticks);
+        cpu = topology_index(s->topology, stat.cpu);
+        if (cpu < 0 || s->cpus[cpu].balanced || stat.kernel_thread)
+                return 0;
+        r = watch_heat(s, thread, true);
+        if (r == -ENOMEM)
+                return r;
+        if (r == 0)
+                *ret_unbalanced = true;
+        return 0;
+}
+
+int births_examine(struct sampler *s, bool *ret_unbalanced)
+{
+        bool pending = s->mover && ledger_count(s->ledger) > 0;
+        /* Where the kernel balances, and no mask is out, a newborn can wait for its turn. */
+        unsigned left = pending ? s->n_newborn : s->has_unbalanced ? BIRTHS_PER_TICK : 0;
+        bool unbalanced = false;
+
+        for (unsigned i = 0; i < s->n_newborn && left > 0; i++) {
+                struct thread *thread = threads_find(&s->threads, s->newborn[i]);
+                int r;
+
+                if (!thread || thread->start_ticks != 0)
+                        continue;
+                left--;
+                r = examine(s, thread, &unbalanced);
+                if (r < 0)
+                        return r;
+        }
+        s->n_newborn = 0;
+        if (pending && !s->rescan_due && !s->events_left)
+                mover_births_checked(s->mover, s->now - MIN(s->now, BIRTHS_MARGIN));
+        s->events_left = false;
+        *ret_unbalanced = unbalanced;
+        return 0;
+}
+
+/* A thread that is there already: one that is ready to run is watched at once. */
+static int read_one(pid_t tgid, pid_t tid, void *userdata)
+{
+        struct sampler *s = userdata;
+        struct kernel_thread stat;
+        struct kernel_counters counters;
+        struct thread *thread;
+        int r;
+
+        if (threads_find(&s->threads, tid))
+                return 0;
+        r = s->kernel->ops->read_thread(s->kernel, tgid, tid, &stat);
+        if (r < 0)
+                return 0;
+        r = threads_add(&s->threads, tgid, tid, &thread);
+        if (r < 0)
+                return r;
+        thread->start_ticks = stat.start_ticks;
+        if (stat.state == 'R') {
+                r = watch_heat(s, thread, false);
+                return r == -ENOMEM ? r : 0;
+        }
+        r = s->kernel->ops->read_counters_once(s->kernel, tgid, tid, &counters);
+        if (r == 0) {
+                thread->run_nsec = counters.run_nsec;
+                thread->wait_nsec = counters.wait_nsec;
+                thread->read_at = s->now;
+        } else if (r != -ESRCH) {
+                sources_note(&s->sources, KERNEL_THREAD_SCHEDSTAT, r);
+        }
+        return 0;
+}
+
+int births_read_all(struct sampler *s)
+{
+        return s->kernel->ops->list_threads(s->kernel, read_one, s);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The sampler's view of CPUs: what hangs together, who balances them, how busy they are. */
+
+#include "engine/sampler.h"
+
+/* Reads the topology (again): every class and index from before is void, hot threads are to be
+ * looked at anew. */
+int cpuload_read_topology(struct sampler *sampler);
+
+/* Asks which CPUs the kernel balances. */
+int cpuload_read_domains(struct sampler *sampler);
+
+/* Reads the counters of all CPUs. Returns -EAGAIN when CPUs came or went since the topology was
+ * read. */
+int cpuload_read(struct sampler *sampler);
+
+/* Whether the counters leave room for a thread that waits on a CPU without balancing. */
+bool cpuload_unbalanced_may_wait(const struct sampler *sampler);
+
+/* Whether a CPU idles that could take a thread that is stuck elsewhere. */
+bool cpuload_somewhere_idle(const struct sampler *sampler);
+
+/* A pass over the threads is done: compares what CPUs worked with what known threads ran. Returns
+ * whether some CPU did much work that no known thread accounts for. */
+bool cpuload_account_pass(struct sampler *sampler, nsec_t interval);

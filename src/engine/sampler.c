@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "engine/sampler.h"
+
+#include <errno.h>
+
+#include "engine/births.h"
+#include "engine/cpuload.h"
+#include "engine/watch.h"
+
+/* Cold threads looked at in each full pass, 5 us each. */
+#define COLD_PER_FULL_PASS 48U
+/* The same in a tick, while in search of work that no known thread accounts for. */
+#define COLD_PER_SWEEP_TICK 400U
+/* A search that has been through all threads is not begun again before this. */
+#define SWEEP_AGAIN (10 * NSEC_PER_SEC)
+/* More mask classes than this, and those out of use are forgotten at the next full pass. */
+#define CLASSES_MAX 8192U
+/* A background below this is noise of the 10 ms grains. */
+#define BACKGROUND_NOISE 0.05F
+
+int sampler_init(struct sampler *s, unsigned max_handles)
+{
+        int r;
+
+        s->now = s->kernel->ops->now(s->kernel);
+        threads_init(&s->threads, max_handles);
+        r = cpuload_read_topology(s);
+        if (r < 0)
+                return r;
+        r = s->kernel->ops->events_fd(s->kernel);
+        s->has_events = r >= 0;
+        if (r < 0)
+                sources_note(&s->sources, KERNEL_EVENTS, r);
+        r = cpuload_read(s);
+        if (r < 0 && r != -EAGAIN)
+                return r;
+        s->n_forks = s->counters.n_forks;
+        (void)s->kernel->ops->read_pressure(s->kernel, &s->pressure_usec);
+        r = births_read_all(s);
+        return r < 0 ? r : 0;
+}
+
+void sampler_done(struct sampler *s)
+{
+        threads_done(&s->threads, s->kernel);
+        masks_done(&s->masks);
+        topology_free(s->topology);
+        kernel_cpus_done(&s->counters);
+        free(s->cpus);
+        free(s->newborn);
+        free(s->snapshot_cpus);
+        free(s->snapshot_threads);
+        free(s->snapshot_hot);
+}
+
+/* Whether anything waited anywhere since the last tick; true where that cannot be told. */
+static bool pressure_grew(struct sampler *s)
+{
+        uint64_t total, old = s->pressure_usec;
+        int r;
+
+        r = s->kernel->ops->read_pressure(s->kernel, &total);
+        if (r < 0) {
+                sources_note(&s->sources, KERNEL_PRESSURE, r);
+                return true;
+        }
+        s->pressure_usec = total;
+        return total != old;
+}
+
+static int read_cpus(struct sampler *s, bool full)
+{
+        int r;
+
+        if (full || s->domains_stale) {
+                r = cpuload_read_domains(s);
+                if (r < 0)
+                        return r;
+        }
+        r = cpuload_read(s);
+        if (r != -EAGAIN)
+                return r;
+        r = cpuload_read_topology(s);
+        if (r < 0)
+                return r;
+        r = cpuload_read(s);
+        /* CPUs that go on coming and going are looked at in the next tick. */
+        return r == -EAGAIN ? 0 : r;
+}
+
+static bool threads_are_due(const struct sampler *s, bool full, bool grew, bool newborn)
+{
+        if (full || newborn || s->sweep_left > 0)
+                return true;
+        if (!grew)
+                return false;
+        return cpuload_unbalanced_may_wait(s) ||
+               (s->settings.balance.stuck_threads && cpuload_somewhere_idle(s));
+}
+
+/* Looks at cold threads: a few in each full pass, many in search of unknown work. */
+static int look_at_cold(struct sampler *s, bool full, bool unknown)
+{
+        int r;
+
+        if (unknown && s->sweep_left == 0 && s->now >= s->sweep_after)
+                s->sweep_left = s->threads.n_threads - s->threads.n_hot;
+        if (s->sweep_left > 0) {
+                r = watch_cold(s, MIN(s->sweep_left, COLD_PER_SWEEP_TICK));
+                if (r < 0)
+                        return r;
+                s->sweep_left -= r > 0 ? MIN(s->sweep_left, (unsigned)r) : s->sweep_left;
+                if (s->sweep_left == 0)
+                        s->sweep_after = s->now + SWEEP_AGAIN;
+                return 0;
+        }
+        if (!full)
+                return 0;
+        r = watch_cold(s, COLD_PER_FULL_PASS);
+        return r < 0 ? r : 0;
+}
+
+/* Classes of threads that are gone pile up: starts over with those that are needed. */
+static int forget_masks(struct sampler *s)
+{
+        if (s->masks.n_classes <= CLASSES_MAX)
+                return 0;
+        masks_clear(&s->masks);
+        for (struct hot *hot = s->threads.hot; hot; hot = hot->next)
+                hot->mask_at = 0;
+        for (struct hot *hot = s->threads.hot; hot; hot = hot->next) {
+                int r = watch_read_mask(s, hot);
+
+                if (r == -ENOMEM)
+                        return r;
+        }
+        return 0;
+}
+
+static int reserve_snapshot(struct sampler *s)
+{
+        unsigned capacity = MAX(s->threads.n_hot, s->snapshot_capacity);
+        struct snapshot_thread *threads;
+        struct snapshot_cpu *cpus;
+        struct hot **hot;
+
+        cpus = reallocarray(s->snapshot_cpus, s->topology->n_cpus, sizeof(*cpus));
+        if (!cpus)
+                return -ENOMEM;
+        s->snapshot_cpus = cpus;
+        if (capacity == s->snapshot_capacity)
+                return 0;
+        threads = reallocarray(s->snapshot_threads, capacity, sizeof(*threads));
+        if (!threads)
+                return -ENOMEM;
+        s->snapshot_threads = threads;
+        hot = reallocarray(s->snapshot_hot, capacity, sizeof(struct hot *));
+        if (!hot)
+                return -ENOMEM;
+        s->snapshot_hot = hot;
+        s->snapshot_capacity = capacity;
+        return 0;
+}
+
+static struct snapshot_thread snapshot_of(const struct sampler *s, const struct hot *hot)
+{
+        return (struct snapshot_thread){
+                .tid = hot->thread->tid,
+                .flags = watch_flags(s, hot),
+                .cpu = hot->cpu,
+                .mask_class = hot->mask_at != 0 ? hot->mask_class : 0,
+                .home_node = hot->home_node,
+                .demand = demand_value(&hot->demand),
+                .run = hot->run_now,
+                .run_smoothed = MIN(hot->demand.run, 1.0F),
+                .wait = demand_wait(&hot->demand),
+                .weight = hot->weight,
+                .lag_sec = hot->lag_sec,
+                .moved_at = hot->moved_at,
+                .left_at = hot->left_at,
+                .left_cpu = hot->left_cpu,
+                .cpu_since = hot->cpu_since,
+                .llc_since = hot->llc_since,
+                .node_since = hot->node_since,
+        };
+}
+
+static int build_snapshot(struct sampler *s, nsec_t interval, struct snapshot *ret)
+{
+        unsigned n = 0;
+        int r;
+
+        r = reserve_snapshot(s);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < s->topology->n_cpus; i++) {
+                const struct cpu_state *cpu = &s->cpus[i];
+                float background = MIN(cpu->background_smoothed, 1.0F);
+
+                s->snapshot_cpus[i] = (struct snapshot_cpu){
+                        .balanced = cpu->balanced,
+                        .idle = cpu->idle,
+                        .idle_now = cpu->idle_now,
+                        .background = background > BACKGROUND_NOISE ? background : 0,
+                        .rotated_at = cpu->rotated_at,
+                };
+        }
+        for (struct hot *hot = s->threads.hot; hot; hot = hot->next) {
+                /* Its class is not known: its mask cannot be read. It counts, but cannot be moved,
+                 * so that any class will do; without one there is nothing to move at all. */
+                if (hot->mask_at == 0 && s->masks.n_classes == 0)
+                        continue;
+                s->snapshot_hot[n] = hot;
+                s->snapshot_threads[n++] = snapshot_of(s, hot);
+                hot->newborn = false;
+        }
+        *ret = (struct snapshot){
+                .now = s->now,
+                .interval = interval,
+                .topology = s->topology,
+                .cpus = s->snapshot_cpus,
+                .threads = s->snapshot_threads,
+                .n_threads = n,
+                .classes = s->masks.classes,
+                .n_classes = s->masks.n_classes,
+        };
+        return 0;
+}
+
+static int pass_over_threads(struct sampler *s, bool full, bool grew, bool newborn,
+                             struct sampler_outcome *ret)
+{
+        nsec_t interval = s->pass_at != 0 ? s->now - s->pass_at : 0;
+        bool unknown;
+        int r;
+
+        r = watch_hot(s, &ret->trouble);
+        if (r < 0)
+                return r;
+        unknown = cpuload_account_pass(s, interval);
+        s->pass_at = s->now;
+        r = look_at_cold(s, full, grew && unknown);
+        if (r < 0)
+                return r;
+        if (full) {
+                r = forget_masks(s);
+                if (r < 0)
+                        return r;
+        }
+        r = build_snapshot(s, interval, &ret->snapshot);
+        if (r < 0)
+                return r;
+        ret->has_snapshot = true;
+        if (newborn || s->sweep_left > 0)
+                ret->trouble = PACE_UNBALANCED;
+        return 0;
+}
+
+int sampler_tick(struct sampler *s, struct sampler_outcome *ret)
+{
+        struct sampler_outcome outcome = {.trouble = PACE_QUIET};
+        bool full, grew, newborn;
+        int r;
+
+        s->now = s->kernel->ops->now(s->kernel);
+        s->counts.n_ticks++;
+        full = s->now >= s->full_at;
+        r = births_drain(s);
+        if (r < 0)
+                return r;
+        grew = pressure_grew(s);
+        if (full || grew || s->n_newborn > 0 || s->domains_stale || s->sweep_left > 0) {
+                r = read_cpus(s, full);
+                if (r < 0)
+                        return r;
+        }
+        r = births_rescan(s);
+        if (r < 0)
+                return r;
+        r = births_examine(s, &newborn);
+        if (r < 0)
+                return r;
+        if (full) {
+                s->counts.n_full_passes++;
+                s->full_at = s->now + s->settings.balance.quiet_tick;
+        }
+        if (threads_are_due(s, full, grew, newborn)) {
+                r = pass_over_threads(s, full, grew, newborn, &outcome);
+                if (r < 0)
+                        return r;
+        }
+        *ret = outcome;
+        return 0;
+}
+
+bool sampler_confirm(struct sampler *s, struct hot *hot, unsigned cpu)
+{
+        unsigned class = hot->mask_class;
+
+        return watch_look(s, hot) == 0 && hot->runnable && hot->cpu == cpu &&
+               watch_read_mask(s, hot) == 0 && hot->mask_at != 0 && hot->mask_class == class &&
+               hot->left_alone_until <= s->now;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "engine/sources.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <syslog.h>
+
+/* What the source is, and what is lost without it. */
+static const char *describe(enum kernel_source source)
+{
+        switch (source) {
+        case KERNEL_PRESSURE:
+                return "no /proc/pressure/cpu (CONFIG_PSI, psi=1): whether anything waited is told "
+                       "from the threads themselves, which costs more";
+        case KERNEL_SCHEDSTAT:
+                return "no /proc/schedstat (CONFIG_SCHEDSTATS): where threads waited is told from "
+                       "the threads themselves, and CPUs without balancing from cpusets alone";
+        case KERNEL_STAT:
+                return "no /proc/stat: idle CPUs cannot be seen, so stuck threads are not moved";
+        case KERNEL_THREAD_SCHEDSTAT:
+                return "no /proc/PID/task/TID/schedstat (CONFIG_SCHED_INFO): how long a thread ran "
+                       "and waited cannot be seen, so nothing is balanced";
+        case KERNEL_EVENTS:
+                return "no process events (CONFIG_PROC_EVENTS, initial namespaces): new threads "
+                       "are "
+                       "found by looking through /proc, later";
+        case KERNEL_TASKSTATS:
+                return "no taskstats (CONFIG_TASKSTATS, CAP_NET_ADMIN): switch counts are not "
+                       "shown";
+        case KERNEL_CGROUP:
+                return "no cpusets: CPUs are taken to be balanced unless the kernel lists them as "
+                       "isolated";
+        case KERNEL_HWLOC:
+                return "no topology: CPUs are taken to be equal and to share a cache";
+        case _KERNEL_SOURCE_MAX:
+                break;
+        }
+        abort();
+}
+
+void sources_note(struct sources *sources, enum kernel_source source, int error)
+{
+        char line[256];
+
+        if (sources->missing[source])
+                return;
+        sources->missing[source] = true;
+        if (!sources->on_notice)
+                return;
+        snprintf(line, sizeof(line), "%s (%s)", describe(source), strerrorname_np(-error));
+        sources->on_notice(LOG_NOTICE, line, sources->userdata);
+}

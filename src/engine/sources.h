@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which of the kernel's sources are there. Each that is missing is named once, with what is lost.
+ */
+
+#include <stdbool.h>
+
+#include "kernel/kernel.h"
+
+struct sources {
+        bool missing[_KERNEL_SOURCE_MAX];
+        void (*on_notice)(int level, const char *line, void *userdata); /* may be NULL */
+        void *userdata;
+};
+
+/* Notes that SOURCE failed with ERROR (a negative errno), and tells of it unless that was done. */
+void sources_note(struct sources *sources, enum kernel_source source, int error);

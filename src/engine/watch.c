@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "engine/watch.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#include "engine/cpuload.h"
+#include "policy/demand.h"
+
+/* A thread that ran and waited less than this share of the time is quiet. */
+#define ACTIVE_SHARE 0.005
+/* Quiet for so long, a hot thread becomes cold. */
+#define COOL_AFTER (2 * NSEC_PER_SEC)
+/* Stat and mask of a hot thread are read again at the latest after this. */
+#define LOOK_AGAIN (NSEC_PER_SEC)
+/* Stat files read in one pass: 7 us each. Threads that were passed over come first in the next. */
+#define LOOKS_PER_PASS 128U
+/* So busy in an interval that it is taken to be runnable without a look; the mover checks. */
+#define BUSY_SHARE 0.5F
+/* A thread whose counters stand still is looked at if its CPU idled less than this. */
+#define IDLE_NOW_FREE 0.75F
+/* On balanced CPUs only threads that wait this much are candidates: a little below the 0.2 of the
+ * stuck-thread rule, so that their place is known by then. */
+#define STUCK_WAIT 0.15F
+/* Waiting below this share is noise. */
+#define WAITING_SHARE 0.03F
+/* A mask that changes so soon after a move was not set with the move in mind. */
+#define FOREIGN_AFTER_MOVE (2 * NSEC_PER_SEC)
+#define LEFT_ALONE_FOR     (2 * NSEC_PER_SEC)
+
+#ifndef SCHED_EXT
+#define SCHED_EXT 7
+#endif
+
+/* The kernel's sched_prio_to_weight, in units of nice 0: a factor of 1.25 a step. */
+static float weight_of(const struct kernel_thread *stat)
+{
+        float weight = 1;
+
+        if (stat->policy == SCHED_IDLE)
+                return 3.0F / 1024;
+        for (int nice = 0; nice < stat->nice; nice++)
+                weight /= 1.25F;
+        for (int nice = 0; nice > stat->nice; nice--)
+                weight *= 1.25F;
+        return weight;
+}
+
+static bool is_realtime(const struct kernel_thread *stat)
+{
+        return stat->policy == SCHED_FIFO || stat->policy == SCHED_RR;
+}
+
+void sampler_set_cpu(struct sampler *s, struct hot *hot, unsigned cpu)
+{
+        const struct topology_cpu *old = &s->topology->cpus[hot->cpu], *new = old;
+
+        if (hot->cpu_since != 0 && hot->cpu == cpu)
+                return;
+        new = &s->topology->cpus[cpu];
+        if (hot->cpu_since == 0 || old->node != new->node)
+                hot->node_since = s->now;
+        if (hot->cpu_since == 0 || old->llc != new->llc)
+                hot->llc_since = s->now;
+        if (hot->cpu_since == 0)
+                hot->home_node = new->node;
+        hot->cpu_since = s->now;
+        hot->cpu = cpu;
+}
+
+int watch_look(struct sampler *s, struct hot *hot)
+{
+        struct thread *thread = hot->thread;
+        struct kernel_thread stat;
+        int r, cpu;
+
+        r = s->kernel->ops->read_thread(s->kernel, thread->tgid, thread->tid, &stat);
+        if (r < 0)
+                return -ESRCH;
+        if (thread->start_ticks != 0 && thread->start_ticks != stat.start_ticks)
+                return -ESRCH;
+        thread->start_ticks = stat.start_ticks;
+        hot->stat = stat;
+        hot->stat_at = s->now;
+        hot->weight = weight_of(&stat);
+        hot->runnable = stat.state == 'R';
+        cpu = topology_index(s->topology, stat.cpu);
+        if (cpu >= 0)
+                sampler_set_cpu(s, hot, (unsigned)cpu);
+        return 0;
+}
+
+int sampler_adopt_mask(struct sampler *s, struct hot *hot, const struct cpuset *mask)
+{
+        int class;
+
+        class = masks_intern(&s->masks, s->topology, mask);
+        if (class == -ENODATA) {
+                hot->mask_at = 0;
+                return 0;
+        }
+        if (class < 0)
+                return class;
+        hot->mask_class = (unsigned)class;
+        hot->mask_at = s->now;
+        return 0;
+}
+
+int watch_read_mask(struct sampler *s, struct hot *hot)
+{
+        _cleanup_cpuset_ struct cpuset mask = {0};
+        unsigned old_class = hot->mask_class;
+        bool known = hot->mask_at != 0;
+        int r;
+
+        r = s->kernel->ops->get_affinity(s->kernel, hot->thread->tid, &mask);
+        if (r == -ESRCH || r == -ENOMEM)
+                return r;
+        if (r < 0) {
+                hot->mask_at = 0;
+                return 0;
+        }
+        r = sampler_adopt_mask(s, hot, &mask);
+        if (r < 0)
+                return r;
+        if (known && hot->mask_at != 0 && hot->mask_class != old_class && hot->moved_at != 0 &&
+            s->now - hot->moved_at < FOREIGN_AFTER_MOVE)
+                hot->left_alone_until = s->now + LEFT_ALONE_FOR;
+        return 0;
+}
+
+const struct cpuset *sampler_mask(const struct sampler *s, const struct hot *hot)
+{
+        return &s->masks.ids[hot->mask_class];
+}
+
+/* What a thread's counters grew by since they were read last. */
+static struct demand_sample growth(const struct sampler *s, const struct thread *thread,
+                                   const struct kernel_counters *counters)
+{
+        nsec_t run = counters->run_nsec - MIN(counters->run_nsec, thread->run_nsec);
+        nsec_t wait = counters->wait_nsec - MIN(counters->wait_nsec, thread->wait_nsec);
+
+        return (struct demand_sample){
+                .interval_sec = nsec_to_sec(s->now - thread->read_at),
+                .run_sec = nsec_to_sec(run),
+                .wait_sec = nsec_to_sec(wait),
+        };
+}
+
+static void keep_counters(const struct sampler *s, struct thread *thread,
+                          const struct kernel_counters *counters)
+{
+        thread->run_nsec = counters->run_nsec;
+        thread->wait_nsec = counters->wait_nsec;
+        thread->read_at = s->now;
+}
+
+static double half_life_sec(const struct sampler *s, const struct hot *hot)
+{
+        return s->cpus[hot->cpu].balanced ? DEMAND_HALF_LIFE_BALANCED : DEMAND_HALF_LIFE_UNBALANCED;
+}
+
+/* The first whole look at a thread that has just become hot. */
+static int look_first(struct sampler *s, struct thread *thread)
+{
+        struct hot *hot = thread->hot;
+        struct kernel_counters counters;
+        struct demand_sample sample;
+        bool read_before = thread->read_at != 0 && thread->read_at < s->now;
+        int r;
+
+        r = watch_look(s, hot);
+        if (r < 0)
+                return r;
+        r = s->kernel->ops->read_counters(s->kernel, hot->handle, &counters);
+        if (r < 0)
+                return r;
+        r = watch_read_mask(s, hot);
+        if (r < 0)
+                return r;
+        sample = growth(s, thread, &counters);
+        keep_counters(s, thread, &counters);
+        demand_init(&hot->demand, hot->runnable);
+        if (!hot->runnable && read_before)
+                demand_update(&hot->demand, &sample, half_life_sec(s, hot));
+        threads_touch(&s->threads, hot, s->now);
+        return 0;
+}
+
+int watch_heat(struct sampler *s, struct thread *thread, bool newborn)
+{
+        int r;
+
+        r = threads_heat(&s->threads, s->kernel, thread);
+        if (r >= 0) {
+                thread->hot->newborn = newborn;
+                r = look_first(s, thread);
+        }
+        if (r == -ESRCH) {
+                threads_remove(&s->threads, s->kernel, thread);
+                return r;
+        }
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0) {
+                sources_note(&s->sources, KERNEL_THREAD_SCHEDSTAT, r);
+                if (thread->hot)
+                        threads_cool(&s->threads, s->kernel, thread);
+        }
+        return r;
+}
+
+/* Whether the stat file of a hot thread is worth its 7 us now. */
+static bool worth_a_look(const struct sampler *s, const struct hot *hot, bool frozen)
+{
+        const struct cpu_state *cpu = &s->cpus[hot->cpu];
+
+        if (hot->newborn || hot->stat_at == 0 || s->now - hot->stat_at >= LOOK_AGAIN)
+                return true;
+        if (cpu->balanced)
+                return demand_wait(&hot->demand) >= STUCK_WAIT;
+        /* On these CPUs a thread stays where it is: its state is all there is to learn. */
+        if (frozen)
+                return cpu->idle_now < IDLE_NOW_FREE;
+        return hot->run_now + hot->wait_now < BUSY_SHARE &&
+               demand_wait(&hot->demand) > WAITING_SHARE;
+}
+
+static bool mask_is_old(const struct sampler *s, const struct hot *hot)
+{
+        if (hot->mask_at == 0 || s->now - hot->mask_at >= LOOK_AGAIN)
+                return true;
+        /* What competes may be moved in this very tick. */
+        return !s->cpus[hot->cpu].balanced && hot->runnable && hot->wait_now > WAITING_SHARE;
+}
+
+/* Reads the counters of one hot thread, and its stat file if *LOOKS permits and it pays. */
+static int sample_hot(struct sampler *s, struct hot *hot, unsigned *looks)
+{
+        struct kernel_counters counters;
+        struct demand_sample sample;
+        bool frozen;
+        int r;
+
+        r = s->kernel->ops->read_counters(s->kernel, hot->handle, &counters);
+        if (r < 0)
+                return -ESRCH;
+        if (hot->thread->read_at == s->now)
+                return 0; /* it became hot in this tick */
+        sample = growth(s, hot->thread, &counters);
+        keep_counters(s, hot->thread, &counters);
+        hot->run_now = (float)MIN(sample.run_sec / sample.interval_sec, 1.0);
+        hot->wait_now = (float)(sample.wait_sec / sample.interval_sec);
+        frozen = sample.run_sec <= 0 && sample.wait_sec <= 0;
+        hot->runnable = !frozen && hot->run_now + hot->wait_now >= BUSY_SHARE;
+        if (*looks > 0 && worth_a_look(s, hot, frozen)) {
+                (*looks)--;
+                r = watch_look(s, hot);
+                if (r < 0)
+                        return r;
+        }
+        sample.runnable = hot->runnable;
+        demand_update(&hot->demand, &sample, half_life_sec(s, hot));
+        if (frozen && hot->runnable)
+                hot->wait_now = 1;
+        if (hot->run_now + hot->wait_now >= (float)ACTIVE_SHARE)
+                threads_touch(&s->threads, hot, s->now);
+        if (mask_is_old(s, hot))
+                return watch_read_mask(s, hot);
+        return 0;
+}
+
+/* What a thread's last interval says of the need for the next sample. */
+static enum pace_trouble trouble_of(const struct sampler *s, const struct hot *hot)
+{
+        if (!s->cpus[hot->cpu].balanced)
+                return hot->wait_now > WAITING_SHARE || hot->newborn ? PACE_UNBALANCED : PACE_QUIET;
+        return s->settings.balance.stuck_threads && hot->wait_now >= STUCK_WAIT ? PACE_BALANCED
+                                                                                : PACE_QUIET;
+}
+
+static int pass_one(struct sampler *s, struct hot *hot, unsigned *looks, enum pace_trouble *trouble)
+{
+        int r;
+
+        s->counts.n_samples++;
+        r = sample_hot(s, hot, looks);
+        if (r == -ESRCH) {
+                threads_remove(&s->threads, s->kernel, hot->thread);
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        s->cpus[hot->cpu].known_now += hot->run_now;
+        *trouble = MAX(*trouble, trouble_of(s, hot));
+        if (s->now - hot->active_at > COOL_AFTER && !hot->in_flight)
+                threads_cool(&s->threads, s->kernel, hot->thread);
+        return 0;
+}
+
+int watch_hot(struct sampler *s, enum pace_trouble *ret_trouble)
+{
+        enum pace_trouble trouble = PACE_QUIET;
+        unsigned looks = LOOKS_PER_PASS;
+        struct hot *hot, *next;
+
+        for (unsigned i = 0; i < s->topology->n_cpus; i++)
+                s->cpus[i].known_now = 0;
+        for (hot = s->threads.hot; hot; hot = next) {
+                int r;
+
+                next = hot->next;
+                r = pass_one(s, hot, &looks, &trouble);
+                if (r < 0)
+                        return r;
+        }
+        if (trouble == PACE_BALANCED && !cpuload_somewhere_idle(s))
+                trouble = PACE_QUIET;
+        *ret_trouble = trouble;
+        return 0;
+}
+
+static int look_at_cold(struct sampler *s, struct thread *thread)
+{
+        struct kernel_counters counters;
+        struct demand_sample sample;
+        int r;
+
+        r = s->kernel->ops->read_counters_once(s->kernel, thread->tgid, thread->tid, &counters);
+        if (r == -ESRCH) {
+                threads_remove(&s->threads, s->kernel, thread);
+                return 0;
+        }
+        if (r < 0) {
+                sources_note(&s->sources, KERNEL_THREAD_SCHEDSTAT, r);
+                return 0;
+        }
+        sample = growth(s, thread, &counters);
+        if (thread->read_at == 0 ||
+            sample.run_sec + sample.wait_sec <= ACTIVE_SHARE * sample.interval_sec) {
+                keep_counters(s, thread, &counters);
+                return 0;
+        }
+        r = watch_heat(s, thread, false);
+        return r == -ENOMEM ? r : 0;
+}
+
+int watch_cold(struct sampler *s, unsigned n)
+{
+        unsigned n_cold = s->threads.n_threads - s->threads.n_hot;
+        unsigned looked = 0;
+        int r;
+
+        for (; looked < MIN(n, n_cold); looked++) {
+                struct thread *thread = threads_next_cold(&s->threads);
+
+                if (!thread)
+                        break;
+                r = look_at_cold(s, thread);
+                if (r < 0)
+                        return r;
+        }
+        return (int)looked;
+}
+
+unsigned watch_flags(const struct sampler *s, const struct hot *hot)
+{
+        const struct kernel_thread *stat = &hot->stat;
+        bool realtime = is_realtime(stat);
+        unsigned flags = 0;
+
+        if (hot->runnable)
+                flags |= THREAD_RUNNABLE;
+        if (hot->newborn)
+                flags |= THREAD_NEWBORN;
+        if (realtime)
+                flags |= THREAD_REALTIME;
+        if (stat->kernel_thread || stat->policy == SCHED_DEADLINE || hot->mask_at == 0 ||
+            s->masks.classes[hot->mask_class].n_cpus < 2 ||
+            (realtime && !s->settings.balance.realtime) || hot->thread->tgid == s->self)
+                flags |= THREAD_FIXED;
+        if (hot->left_alone_until > s->now)
+                flags |= THREAD_LEFT_ALONE;
+        if (hot->in_flight)
+                flags |= THREAD_IN_FLIGHT;
+        if (hot->moved_across_nodes)
+                flags |= THREAD_COLD_MOVED;
+        return flags;
+}
