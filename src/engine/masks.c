@@ -107,10 +107,8 @@ static int add_class(struct mask_table *table, const struct topology *topology,
         r = add_entry(table, ids, n_words);
         if (r < 0)
                 return r;
-        table->classes[table->n_classes] = (struct snapshot_class){
-                .n_cpus = cpuset_count(&indexes),
-                .cpus = TAKE_CPUSET(indexes),
-        };
+        table->classes[table->n_classes].n_cpus = cpuset_count(&indexes);
+        table->classes[table->n_classes].cpus = TAKE_CPUSET(indexes);
         table->ids[table->n_classes] = TAKE_CPUSET(copy);
         return (int)table->n_classes++;
 }
