@@ -199,6 +199,9 @@ static int parse_range(struct scanner *s, struct cpuset *set)
         }
         if (last >= CPUSET_MAX)
                 return -ERANGE;
+        /* Larger steps come to the same, and must not wrap. */
+        group = MIN(group, (uint64_t)CPUSET_MAX);
+        used = MIN(used, group);
         for (uint64_t start = first; start <= last; start += group) {
                 int r = cpuset_add_range(set, (unsigned)start,
                                          (unsigned)MIN(start + used - 1, last));
