@@ -490,7 +490,7 @@ int balancer_mover_fd(const struct balancer *b)
         return b->mover ? mover_fd(b->mover) : -EBADF;
 }
 
-bool balancer_wants_births(const struct balancer *b)
+bool balancer_is_quiet(const struct balancer *b)
 {
         return b->pace.trouble == PACE_QUIET && b->sampler.has_unbalanced &&
                b->pace.credit_sec >= 0;

@@ -54,9 +54,10 @@ int balancer_tick(struct balancer *balancer, nsec_t *ret_next_at);
 int balancer_collect(struct balancer *balancer);
 int balancer_mover_fd(const struct balancer *balancer);
 
-/* Whether a birth (kernel->ops->events_fd readable) should end the wait for the next tick. While it
- * says false, events wait in their socket for the next tick. */
-bool balancer_wants_births(const struct balancer *balancer);
+/* Whether all is quiet, so that a birth (events_fd of the kernel is readable) or pressure
+ * (pressure_fd) should end the wait for the next tick. While it says false, events wait in their
+ * socket for that tick. */
+bool balancer_is_quiet(const struct balancer *balancer);
 
 /* The CPUs that the kernel does not balance may have changed; read again at the next tick. */
 void balancer_domains_changed(struct balancer *balancer);

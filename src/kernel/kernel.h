@@ -121,6 +121,10 @@ struct kernel_ops {
         /* Counters of the whole machine. */
         int (*read_pressure)(struct kernel *kernel, uint64_t *ret_total_usec);
         int (*read_cpus)(struct kernel *kernel, struct kernel_cpus *ret);
+        /* A descriptor that has EPOLLPRI when threads waited for 20 ms or more of the last half second
+         * (two seconds without CAP_SYS_RESOURCE), at most once in that time; or a negative errno
+         * where the kernel grants no such trigger. Set up when first asked for. */
+        int (*pressure_fd)(struct kernel *kernel);
 
         /* Calls FN for every thread; a non-zero return ends the walk and is returned. Threads that
          * come and go meanwhile may be missed or told. */

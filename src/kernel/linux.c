@@ -35,6 +35,7 @@ struct linux_kernel {
 
         /* Kept open, a negative errno where missing. */
         int stat_fd, schedstat_fd, pressure_fd;
+        int trigger_fd; /* -EBADF: not asked for yet */
 
         /* The event loop's own, kept between reads so that a tick allocates nothing. */
         struct buffer text;
@@ -137,6 +138,32 @@ static int linux_read_pressure(struct kernel *kernel, uint64_t *ret_total_usec)
         if (n < 0)
                 return (int)n;
         return pressure_parse(text, (size_t)n, ret_total_usec);
+}
+
+/* Writes a trigger (Documentation/accounting/psi.rst) to a descriptor of its own. */
+static int open_trigger(const struct linux_kernel *l, const char *trigger)
+{
+        _cleanup_close_ int fd = -1;
+
+        fd = openat(l->proc_fd, PATH_PRESSURE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        /* The final NUL belongs to it. */
+        if (write(fd, trigger, strlen(trigger) + 1) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+static int linux_pressure_fd(struct kernel *kernel)
+{
+        struct linux_kernel *l = to_linux(kernel);
+
+        if (l->trigger_fd == -EBADF)
+                l->trigger_fd = open_trigger(l, "some 20000 500000");
+        /* Without CAP_SYS_RESOURCE only windows of whole two seconds are granted. */
+        if (l->trigger_fd == -EINVAL || l->trigger_fd == -EPERM)
+                l->trigger_fd = open_trigger(l, "some 20000 2000000");
+        return l->trigger_fd;
 }
 
 static int read_text(struct linux_kernel *l, int fd)
@@ -400,6 +427,7 @@ static void linux_free(struct kernel *kernel)
         cgroup_mounts_free(l->mounts);
         kernel_cpus_done(&l->cpus);
         buffer_done(&l->text);
+        closep(&l->trigger_fd);
         closep(&l->pressure_fd);
         closep(&l->schedstat_fd);
         closep(&l->stat_fd);
@@ -418,6 +446,7 @@ static const struct kernel_ops linux_ops = {
         .read_unbalanced = linux_read_unbalanced,
         .unbalanced_fd = linux_unbalanced_fd,
         .read_pressure = linux_read_pressure,
+        .pressure_fd = linux_pressure_fd,
         .read_cpus = linux_read_cpus,
         .list_threads = linux_list_threads,
         .list_process = linux_list_process,
@@ -459,7 +488,7 @@ int linux_kernel_new(struct kernel **ret, const struct linux_roots *roots)
         l->kernel.ops = &linux_ops;
         l->tick_nsec = NSEC_PER_SEC / (nsec_t)sysconf(_SC_CLK_TCK);
         l->proc_fd = l->sys_fd = l->cgroup_fd = -EBADF;
-        l->stat_fd = l->schedstat_fd = l->pressure_fd = -EBADF;
+        l->stat_fd = l->schedstat_fd = l->pressure_fd = l->trigger_fd = -EBADF;
         (void)pthread_mutex_init(&l->taskstats_mutex, NULL); /* cannot fail in Linux */
         kernel = &l->kernel;
 
