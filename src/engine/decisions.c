@@ -62,7 +62,7 @@ static void format_failure(const struct decision *decision, char *ret, size_t si
 
 void decision_format(const struct decision *decision, char ret_line[static DECISION_LINE_SIZE])
 {
-        char comm[ESCAPED_SIZE(KERNEL_COMM_SIZE)], chain[16] = "", failure[64], took[32] = "";
+        char comm[ESCAPED_SIZE(KERNEL_COMM_SIZE)], chain[32] = "", failure[64], took[32] = "";
 
         if (decision->chain > 0)
                 snprintf(chain, sizeof(chain), " chain=%u", decision->chain);

@@ -1,0 +1,6 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The layout that .clang-format describes.
+. "$top_srcdir/tests/lint/common.sh"
+need clang-format
+sources | xargs clang-format --dry-run -Werror --style=file

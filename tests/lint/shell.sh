@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Looks over every shell script with shellcheck.
+. "$top_srcdir/tests/lint/common.sh"
+need shellcheck
+find "$top_srcdir/tests" "$top_srcdir/.ci" \( -name '*.sh' -o -name run \) -print0 |
+    xargs -0 shellcheck -x -e SC1091,SC2154

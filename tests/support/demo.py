@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What tests/demo.sh shows: the same stacked threads, first without balancerd, then with it."""
+
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from support import daemon, hogs, machine, procfs  # noqa: E402
+
+N_HOGS = 4
+SECONDS = 5
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def run_hogs(arranged):
+    """Stacks the hogs on the first CPU, tells each second as it passes, returns what they told."""
+    with hogs.Hogs(
+        threads=N_HOGS, stack=arranged.cpus[0], for_msec=SECONDS * 1000, preexec=arranged.join
+    ) as run:
+        for second in range(1, SECONDS + 1):
+            if second < SECONDS:
+                run.wait_for_ticks(second)
+            else:
+                run.wait_for_end()
+            reports = run.told.reports["tick" if second < SECONDS else "end"][-N_HOGS:]
+            where = " ".join(str(report.cpu) for report in reports)
+            work = run.told.work_by_tick()
+            done = work[-1][1] - (work[-2][1] if len(work) > 1 else 0)
+            say(f"    second {second}: work {done / 1000:8.0f} k   threads on CPUs {where}")
+        return run.told
+
+
+def waits(told):
+    """Seconds that all hogs together waited for a CPU."""
+    first = {report.tid: report.wait_nsec for report in told.reports["start"]}
+    return sum(r.wait_nsec - first[r.tid] for r in told.reports["end"]) / 1e9
+
+
+def seconds_of_work(told):
+    totals = [0] + [work for _at, work in told.work_by_tick()]
+    return [after - before for before, after in zip(totals, totals[1:])]
+
+
+def print_table(before, after, moves):
+    say()
+    say(f"{'':24}{'without':>12}{'with balancerd':>16}")
+    rows = zip(seconds_of_work(before), seconds_of_work(after))
+    for second, (without, with_) in enumerate(rows, 1):
+        say(f"work in second {second:<9}{without / 1000:>10.0f} k{with_ / 1000:>14.0f} k")
+    total_before, total_after = before.work_by_tick()[-1][1], after.work_by_tick()[-1][1]
+    say(f"{'work in all':<24}{total_before / 1000:>10.0f} k{total_after / 1000:>14.0f} k")
+    say(f"{'waited, all threads':<24}{waits(before):>10.1f} s{waits(after):>14.1f} s")
+    say(f"{'moves':<24}{0:>12}{moves:>16}")
+    say(f"{'':24}{'':12}{total_after / total_before:>15.2f} times the work")
+
+
+def show(arranged):
+    say(f"The kernel balances no threads over CPUs {', '.join(map(str, arranged.cpus))} now:")
+    say(f"    {arranged.how}")
+    say(f"\n{N_HOGS} busy threads start on CPU {arranged.cpus[0]}, allowed everywhere. Without balancerd:\n")
+    before = run_hogs(arranged)
+    say("\nThe same with balancerd:\n")
+    with tempfile.TemporaryDirectory(prefix="balancerd-demo-") as folder:
+        with daemon.Daemon(folder, on_line=lambda line: say(f"    {line}")) as balancerd:
+            after = run_hogs(arranged)
+            balancerd.stop()
+            own = set(after.tids())
+            moves = sum(1 for move in balancerd.moves() if move.made and move.tid in own)
+    print_table(before, after, moves)
+
+
+def main():
+    # Ctrl-C and a kill both unwind every `with` on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    masks = procfs.masks()
+    status = 0
+    try:
+        with machine.unbalanced_cpus() as arranged:
+            show(arranged)
+    except machine.Unable as error:
+        say(f"This machine cannot show it: {error}")
+        status = 1
+    except KeyboardInterrupt:
+        say("\nInterrupted.")
+        status = 130
+    changed = procfs.changed_masks(masks, procfs.masks())
+    say("\nThe kernel balances all CPUs again" + ("." if changed else "; every mask is what it was."))
+    for line in changed:
+        say(line)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
