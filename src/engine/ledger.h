@@ -22,49 +22,83 @@
 enum ledger_why {
         LEDGER_NUDGE, /* given back within microseconds */
         LEDGER_HOLD,  /* kept while a rule or window says so */
+        LEDGER_CHILD, /* born narrow, out of a thread that has a record of its own */
+};
+
+enum ledger_state {
+        LEDGER_FREE,
+        LEDGER_NARROW,
+        LEDGER_SETTLED,
+        LEDGER_DAMAGED, /* no record that this program writes: never applied */
 };
 
 struct ledger_entry {
         pid_t tgid, tid;
         uint64_t start_ticks;
+        nsec_t narrowed_at; /* CLOCK_BOOTTIME, as start_ticks; read before the mask is set */
         enum ledger_why why;
         bool whole;             /* the original mask was the whole cpuset: give back all ones */
-        struct cpuset original; /* what the owner chose (not owned here) */
+        struct cpuset original; /* what the owner chose */
         struct cpuset set;      /* what balancerd sets */
 };
+
+/* Frees the masks of an entry that owns them (ledger_get). */
+void ledger_entry_done(struct ledger_entry *entry);
 
 struct ledger;
 
 /*
  * Opens (makes, if need be) "ledger" below RUNTIME_DIR_FD for N_RECORDS threads and CPUs up to
- * N_IDS, and locks it. Records of a daemon that died are kept for ledger_restore(). Returns 0,
+ * N_IDS, and locks it. Records of a daemon that died are kept for ledger_restore(), and as long as
+ * there are any the file keeps its old sizes; those from before a reboot are dropped. Returns 0,
  * -EBUSY while another daemon has it, -EBADMSG if the file is no ledger of this version (it is left
- * alone), -ENOSPC, -EROFS, -EACCES, ...
+ * alone), -ENOSPC, -EROFS, -EACCES, ... and leaves no file behind that it could not finish.
  */
 int ledger_open(struct ledger **ret, int runtime_dir_fd, unsigned n_records, unsigned n_ids);
 void ledger_free(struct ledger *ledger); /* releases the lock; the file stays */
 
-/* Writes ENTRY as NARROW. Returns the record's number (0 or more), -ENOSPC when all are taken, or
- * -ERANGE for a mask wider than the ledger. [any thread] */
+static inline void ledger_freep(struct ledger **ledger)
+{
+        ledger_free(*ledger);
+}
+
+/* Writes ENTRY, whose masks stay the caller's, as NARROW. Returns the record's number (0 or more),
+ * -ENOSPC when all are taken, or -ERANGE for a mask wider than the ledger. [any thread] */
 int ledger_begin(struct ledger *ledger, const struct ledger_entry *entry);
-/* The thread has its mask back. [any thread] */
-void ledger_settle(struct ledger *ledger, int record);
+/* The thread has its mask back since AT (CLOCK_BOOTTIME). [any thread] */
+void ledger_settle(struct ledger *ledger, int record, nsec_t at);
 /* Nothing is left to give back; the record may be used again. [any thread] */
 void ledger_clear(struct ledger *ledger, int record);
-/* Records that are not FREE. */
-unsigned ledger_count(const struct ledger *ledger);
+
+/* Records in the file, and those that are not FREE. [any thread] */
+unsigned ledger_size(const struct ledger *ledger);
+unsigned ledger_count(struct ledger *ledger);
+
+/*
+ * Reads record number RECORD, 0 <= RECORD < ledger_size(). Returns its enum ledger_state, or
+ * -ENOMEM. RET_ENTRY, whose masks the caller owns, is filled where that is NARROW or SETTLED, and
+ * RET_SETTLED_AT where it is SETTLED (NSEC_INFINITY for NARROW).
+ */
+int ledger_get(const struct ledger *ledger, int record, struct ledger_entry *ret_entry,
+               nsec_t *ret_settled_at);
 
 /* What ledger_restore() did. */
 struct ledger_report {
         unsigned n_records;  /* that were not FREE */
         unsigned n_restored; /* threads that got their mask back */
         unsigned n_children; /* children born narrow that got their parent's original mask */
+        unsigned n_intact;   /* threads that had their mask: killed before the one step or after the
+                                other */
         unsigned n_foreign;  /* threads whose mask somebody else has set since: left as they are */
         unsigned n_gone;     /* threads that are no more */
         unsigned n_failed;   /* could not be restored (no permission): their records stay */
+        unsigned n_damaged;  /* records that made no sense: dropped */
 };
 
-/* Gives back everything in the ledger: each thread that is the same and still has the mask that was
- * set, and its children born narrow since. Returns 0 or a negative errno; RET_REPORT is always
- * filled. */
+/*
+ * Gives back everything in the ledger: each thread that is the same and still has the mask that was
+ * set, and its children born narrow since. May be repeated, and killed at any time and repeated. It
+ * takes a tenth of a second where a child may be on its way into the world. Returns 0 or a negative
+ * errno; RET_REPORT is always filled. (restore.c)
+ */
 int ledger_restore(struct ledger *ledger, struct kernel *kernel, struct ledger_report *ret_report);

@@ -26,17 +26,18 @@ enum mover_kind {
 
 /* How a request ended. */
 enum mover_result {
-        MOVER_MOVED,   /* it runs, or is queued, on the target (a hold: its mask is set) */
-        MOVER_ASLEEP,  /* a nudge of a thread that slept: it stays where it was; mask untouched or
-                          back */
-        MOVER_GONE,    /* no such thread any more, or its TID belongs to another */
-        MOVER_FOREIGN, /* somebody else set the mask: theirs stays; `mask` is what was found */
-        MOVER_DENIED,  /* EPERM */
-        MOVER_INVALID, /* EINVAL, EBUSY: the thread's cpuset, or SCHED_DEADLINE, forbids the target
-                        */
-        MOVER_NO_ROOM, /* the ledger is full: nothing was touched */
-        MOVER_FAILED,  /* any other error, in `error` */
-        MOVER_RELEASED,
+        MOVER_MOVED,    /* it runs, or is queued, on the target (a hold: its mask is set) */
+        MOVER_ASLEEP,   /* a nudge of a thread that slept, or that did not come to the target: it
+                           stays where it was; mask untouched or back */
+        MOVER_GONE,     /* no such thread any more, or its TID belongs to another */
+        MOVER_FOREIGN,  /* somebody else set the mask: theirs stays; `mask` is what was found */
+        MOVER_DENIED,   /* EPERM */
+        MOVER_INVALID,  /* EINVAL: the target is not in the thread's mask or cpuset, or nothing may
+                           touch it (a kernel thread, a single-CPU mask). EBUSY: it is under
+                           SCHED_DEADLINE, or held already. ENOENT: a release of what is not held */
+        MOVER_NO_ROOM,  /* the ledger is full: nothing was touched */
+        MOVER_FAILED,   /* any other error, in `error` */
+        MOVER_RELEASED, /* a hold was given back */
 };
 
 /* "moved", "asleep", ... */
@@ -47,7 +48,8 @@ struct mover_request {
         pid_t tgid, tid;
         uint64_t start_ticks;
         unsigned from, to;      /* CPU numbers */
-        struct cpuset expected; /* the mask that was last seen; the request owns it */
+        struct cpuset expected; /* the mask that was last seen (get_affinity); the request owns it;
+                                   not needed for a release */
         uint64_t cookie;        /* the caller's, handed back in the report */
 };
 
@@ -55,7 +57,7 @@ struct mover_report {
         struct mover_request request; /* `expected` is empty here */
         enum mover_result result;
         int error;         /* negative errno of MOVER_DENIED, _INVALID, _FAILED; otherwise 0 */
-        nsec_t started_at; /* CLOCK_MONOTONIC */
+        nsec_t started_at; /* the kernel's clock (CLOCK_MONOTONIC) */
         nsec_t took;
         struct cpuset mask; /* of MOVER_FOREIGN; the report owns it */
 };
@@ -72,21 +74,36 @@ struct mover_options {
                                (not owned); empty: anywhere */
 };
 
-/* RET's mover uses KERNEL and LEDGER, which must outlive it. Returns 0 or a negative errno;
- * *ret_realtime says whether the workers run under SCHED_FIFO. */
+/*
+ * RET's mover uses KERNEL and LEDGER, which must outlive it. Returns 0 or a negative errno;
+ * *ret_realtime says whether the workers run under SCHED_FIFO. Sets RLIMIT_RTTIME of the process
+ * where there are workers (pool.h).
+ */
 int mover_new(struct mover **ret, struct kernel *kernel, struct ledger *ledger,
               const struct mover_options *options, bool *ret_realtime);
 
-/* Finishes what is under way, drops what is queued, releases every hold, ends the workers. */
-void mover_free(struct mover *mover);
+/*
+ * Finishes what is under way (for a second at most), drops what is queued, releases every hold,
+ * ends the workers. Records of nudges whose births have not been checked stay in the ledger, and so
+ * does what could not be given back: a ledger_restore() afterwards sees to both. Returns 0, or
+ * -EBUSY if a worker is stuck in the kernel: its thread's record stays, and KERNEL and LEDGER must
+ * be left as they are until the process ends.
+ */
+int mover_free(struct mover *mover);
+
+static inline void mover_freep(struct mover **mover)
+{
+        (void)mover_free(*mover);
+}
 
 /* Queues a request; its `expected` is taken over. Returns 0, or -EBUSY when too much is queued
- * already (nothing is taken over then). */
+ * already, or -ENOMEM (nothing is taken over then). */
 int mover_submit(struct mover *mover, struct mover_request *request);
 
 /* Readable while a report is there. */
 int mover_fd(const struct mover *mover);
-/* 1 and a report, which the caller owns, or 0 when there is none. */
+/* 1 and a report, which the caller owns, or 0 when there is none. To be called every tick while
+ * requests are pending, readable or not: here a further worker is started when all are stuck. */
 int mover_next_report(struct mover *mover, struct mover_report *ret);
 
 /* Requests queued or under way; since when the oldest that is under way has been (0: none is). */
@@ -101,6 +118,6 @@ nsec_t mover_stuck_since(const struct mover *mover);
  */
 int mover_check_birth(struct mover *mover, pid_t tgid, pid_t tid, pid_t ppid, uint64_t start_ticks);
 
-/* All threads born before AT are known to the mover: records of nudges that ended before are done
- * with. */
+/* All threads born before AT (the kernel's clock) are known to the mover: records of nudges that
+ * ended well before are done with. What could not be given back is tried again. */
 void mover_births_checked(struct mover *mover, nsec_t at);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "engine/narrowings.h"
+
+#include <errno.h>
+
+struct narrowing *narrowing_new(void)
+{
+        struct narrowing *narrowing = calloc(1, sizeof(*narrowing));
+
+        if (!narrowing)
+                return NULL;
+        narrowing->record = -1;
+        narrowing->handle = -1;
+        narrowing->settled_at = NSEC_INFINITY;
+        return narrowing;
+}
+
+void narrowing_free(struct narrowing *narrowing)
+{
+        if (!narrowing)
+                return;
+        ledger_entry_done(&narrowing->entry);
+        free(narrowing);
+}
+
+static struct narrowing **bucket_of(struct narrowings *table, pid_t tgid)
+{
+        return &table->buckets[(unsigned)tgid % NARROWINGS_N_BUCKETS];
+}
+
+void narrowings_done(struct narrowings *table)
+{
+        for (unsigned i = 0; i < NARROWINGS_N_BUCKETS; i++)
+                while (table->buckets[i]) {
+                        struct narrowing *first = table->buckets[i];
+
+                        table->buckets[i] = first->next;
+                        narrowing_free(first);
+                }
+}
+
+void narrowings_add(struct narrowings *table, struct narrowing *narrowing)
+{
+        struct narrowing **bucket = bucket_of(table, narrowing->entry.tgid);
+
+        narrowing->next = *bucket;
+        *bucket = narrowing;
+}
+
+void narrowings_remove(struct narrowings *table, struct narrowing *narrowing)
+{
+        struct narrowing **link = bucket_of(table, narrowing->entry.tgid);
+
+        while (*link != narrowing)
+                link = &(*link)->next;
+        *link = narrowing->next;
+        narrowing->next = NULL;
+}
+
+static const struct narrowing *first_of(const struct narrowings *table, pid_t tgid)
+{
+        return table->buckets[(unsigned)tgid % NARROWINGS_N_BUCKETS];
+}
+
+struct narrowing *narrowings_find(const struct narrowings *table, pid_t tgid, pid_t tid)
+{
+        struct narrowing *n = table->buckets[(unsigned)tgid % NARROWINGS_N_BUCKETS];
+
+        while (n &&
+               !(n->entry.tid == tid && n->entry.tgid == tgid && n->settled_at == NSEC_INFINITY))
+                n = n->next;
+        return n;
+}
+
+bool narrowings_concern(const struct narrowings *table, pid_t tgid, pid_t ppid)
+{
+        for (const struct narrowing *n = first_of(table, tgid); n; n = n->next)
+                if (n->entry.tgid == tgid)
+                        return true;
+        for (const struct narrowing *n = first_of(table, ppid); n; n = n->next)
+                if (n->entry.tgid == ppid)
+                        return true;
+        return false;
+}
+
+/* Both ends are rounded to whole ticks, and down, as the kernel rounds start times. */
+static bool was_under_way(const struct narrowing *narrowing, uint64_t start_ticks)
+{
+        nsec_t tick_nsec = NSEC_PER_SEC / (nsec_t)sysconf(_SC_CLK_TCK);
+
+        if (start_ticks < narrowing->entry.narrowed_at / tick_nsec)
+                return false;
+        return narrowing->settled_at == NSEC_INFINITY ||
+               start_ticks <= (narrowing->settled_at + NARROWING_BIRTH_GRACE_NSEC) / tick_nsec;
+}
+
+static bool is_child_of(const struct narrowing *narrowing, pid_t family, pid_t tid,
+                        uint64_t start_ticks, const struct cpuset *mask)
+{
+        const struct ledger_entry *entry = &narrowing->entry;
+
+        return entry->tgid == family && !(entry->tid == tid && entry->start_ticks == start_ticks) &&
+               was_under_way(narrowing, start_ticks) && cpuset_equal(&entry->set, mask);
+}
+
+/* "Whole" is more than any mask that names its CPUs. */
+static bool is_smaller(const struct ledger_entry *a, const struct ledger_entry *b)
+{
+        if (a->whole != b->whole)
+                return b->whole;
+        return cpuset_count(&a->original) < cpuset_count(&b->original);
+}
+
+const struct narrowing *narrowings_find_origin(const struct narrowings *table, pid_t tgid,
+                                               pid_t tid, pid_t ppid, uint64_t start_ticks,
+                                               const struct cpuset *mask)
+{
+        const pid_t families[] = {tgid, ppid};
+        const struct narrowing *best = NULL;
+
+        for (unsigned i = 0; i < ARRAY_SIZE(families); i++)
+                for (const struct narrowing *n = first_of(table, families[i]); n; n = n->next)
+                        if (is_child_of(n, families[i], tid, start_ticks, mask) &&
+                            (!best || is_smaller(&n->entry, &best->entry)))
+                                best = n;
+        return best;
+}
+
+static int is_same_thread(struct kernel *kernel, const struct ledger_entry *entry, int handle)
+{
+        struct kernel_counters counters;
+        struct kernel_thread thread;
+        int r;
+
+        if (handle >= 0)
+                r = kernel->ops->read_counters(kernel, handle, &counters);
+        else
+                r = kernel->ops->read_thread(kernel, entry->tgid, entry->tid, &thread);
+        if (r == -ESRCH)
+                return false;
+        if (r < 0)
+                return r;
+        return handle >= 0 || thread.start_ticks == entry->start_ticks;
+}
+
+static int set_original(struct kernel *kernel, const struct ledger_entry *entry,
+                        const struct cpuset *all)
+{
+        int r = -EINVAL;
+
+        if (!entry->whole)
+                r = kernel->ops->set_affinity(kernel, entry->tid, &entry->original);
+        /* If no CPU of the original is left in the thread's cpuset, all ones is what the kernel
+         * itself would make of it. */
+        if (r == -EINVAL)
+                r = kernel->ops->set_affinity(kernel, entry->tid, all);
+        return r;
+}
+
+int give_back(struct kernel *kernel, const struct ledger_entry *entry, const struct cpuset *all,
+              int handle, struct cpuset *ret_found)
+{
+        _cleanup_cpuset_ struct cpuset found = {0};
+        int r;
+
+        r = is_same_thread(kernel, entry, handle);
+        if (r <= 0)
+                return r < 0 ? r : GIVEBACK_GONE;
+        r = kernel->ops->get_affinity(kernel, entry->tid, &found);
+        if (r == -ESRCH)
+                return GIVEBACK_GONE;
+        if (r < 0)
+                return r;
+        if (!cpuset_equal(&found, &entry->set)) {
+                *ret_found = TAKE_CPUSET(found);
+                return GIVEBACK_FOREIGN;
+        }
+        r = set_original(kernel, entry, all);
+        if (r == -ESRCH)
+                return GIVEBACK_GONE;
+        return r < 0 ? r : GIVEBACK_DONE;
+}
+
+int every_cpu(struct cpuset *ret)
+{
+        struct cpuset all = {0};
+        int r;
+
+        r = cpuset_add_range(&all, 0, CPUSET_MAX - 1);
+        if (r < 0)
+                return r;
+        *ret = all;
+        return 0;
+}
+
+nsec_t boottime_of(nsec_t at)
+{
+        /* In this order, a pause between the two makes the result too early, not too late. */
+        nsec_t boottime = clock_now_nsec(CLOCK_BOOTTIME);
+        nsec_t monotonic = clock_now_nsec(CLOCK_MONOTONIC);
+
+        return boottime > monotonic ? at + (boottime - monotonic) : at;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The threads that balancerd narrows now, or narrowed a moment ago, and the question that their
+ * children raise: was this thread born narrow, and what should it have had? Bookkeeping only: no
+ * lock, and no system call but those of give_back().
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cpuset.h"
+#include "base/time.h"
+#include "engine/ledger.h"
+#include "kernel/kernel.h"
+
+/*
+ * How long after the mask is back a thread may still be born with it: fork(2) copies the mask
+ * first, and reads the clock that becomes the child's start time when it has copied all else
+ * (kernel/fork.c:copy_process). Longer would widen more threads that narrowed themselves.
+ */
+#define NARROWING_BIRTH_GRACE_NSEC (100 * NSEC_PER_MSEC)
+
+struct narrowing {
+        struct narrowing *next;    /* of the same bucket */
+        struct narrowing *also;    /* for lists that its user makes */
+        struct ledger_entry entry; /* owns its masks */
+        int record;                /* in the ledger; -1: none */
+        int handle;                /* kernel->ops->open_thread while narrow; -1: none */
+        nsec_t settled_at;         /* CLOCK_BOOTTIME; NSEC_INFINITY while narrow */
+        bool busy;                 /* somebody works on it: nobody else may */
+        bool owed;                 /* giving back failed: to be tried again */
+};
+
+#define NARROWINGS_N_BUCKETS 256U
+
+/* All zeros is the empty table. Owns its narrowings, but not their handles and records. */
+struct narrowings {
+        struct narrowing *buckets[NARROWINGS_N_BUCKETS]; /* by TGID */
+};
+
+/* Returns NULL without memory. */
+struct narrowing *narrowing_new(void);
+void narrowing_free(struct narrowing *narrowing);
+
+static inline void narrowing_freep(struct narrowing **narrowing)
+{
+        narrowing_free(*narrowing);
+}
+
+void narrowings_done(struct narrowings *table);
+void narrowings_add(struct narrowings *table, struct narrowing *narrowing);    /* takes it over */
+void narrowings_remove(struct narrowings *table, struct narrowing *narrowing); /* gives it back */
+
+/* The thread's narrowing that has not been given back, or NULL. */
+struct narrowing *narrowings_find(const struct narrowings *table, pid_t tgid, pid_t tid);
+
+/* Whether any narrowing is of the process or its parent: a cheap look before the next question. */
+bool narrowings_concern(const struct narrowings *table, pid_t tgid, pid_t ppid);
+
+/*
+ * The narrowing of which the thread, whose mask is MASK, was born: one of its process or of its
+ * parent process PPID, to that very mask, under way at its birth. The grain of START_TICKS (10 ms)
+ * counts for the child: a thread that was born, and chose that mask for itself, in the very tick in
+ * which a thread of its process was narrowed to the same mask is mistaken for one. Of several the
+ * one with the smallest original mask. NULL if there is none.
+ */
+const struct narrowing *narrowings_find_origin(const struct narrowings *table, pid_t tgid,
+                                               pid_t tid, pid_t ppid, uint64_t start_ticks,
+                                               const struct cpuset *mask);
+
+/* How give_back() ended, where it did not fail. */
+enum giveback {
+        GIVEBACK_DONE,
+        GIVEBACK_GONE,    /* no such thread any more */
+        GIVEBACK_FOREIGN, /* its mask is not what was set: somebody else's stays */
+};
+
+/*
+ * Gives the thread of ENTRY its original mask if it is the same thread (by HANDLE, or by its start
+ * time where HANDLE is negative) and has the mask that was set. A mask written by somebody else
+ * between that look and the system call, a microsecond, is lost: Linux has no compare-and-set of
+ * affinity. ALL is every CPU that there can be (every_cpu). Returns an enum giveback, or a negative
+ * errno; RET_FOUND, which the caller owns, is the mask of GIVEBACK_FOREIGN.
+ */
+int give_back(struct kernel *kernel, const struct ledger_entry *entry, const struct cpuset *all,
+              int handle, struct cpuset *ret_found);
+
+/* All ones, wider than any kernel's mask. Returns 0 or -ENOMEM. */
+int every_cpu(struct cpuset *ret);
+
+/* AT, a time of kernel->ops->now, on CLOCK_BOOTTIME, on which thread start times are measured.
+ * Never later than it was. */
+nsec_t boottime_of(nsec_t at);
