@@ -23,6 +23,10 @@
 /* On balanced CPUs only threads that wait this much are candidates: a little below the 0.2 of the
  * stuck-thread rule, so that their place is known by then. */
 #define STUCK_WAIT 0.15F
+/* A thread whose smoothed demand has sunk below this and that is active for FRESH_SHARE of an
+ * interval has no history worth the name: it is judged like one that was just born. */
+#define FORGOTTEN_SHARE 0.02F
+#define FRESH_SHARE     0.25F
 /* Waiting below this share is noise. */
 #define WAITING_SHARE 0.03F
 /* A mask that changes so soon after a move was not set with the move in mind. */
@@ -236,12 +240,19 @@ static bool mask_is_old(const struct sampler *s, const struct hot *hot)
         return !s->cpus[hot->cpu].balanced && hot->runnable && hot->wait_now > WAITING_SHARE;
 }
 
+/* Whether a thread that slept for long, or has slept since its birth, has just begun to work. */
+static bool is_fresh(const struct hot *hot)
+{
+        return hot->demand.run + hot->demand.wait < FORGOTTEN_SHARE &&
+               hot->run_now + hot->wait_now >= FRESH_SHARE;
+}
+
 /* Reads the counters of one hot thread, and its stat file if *LOOKS permits and it pays. */
 static int sample_hot(struct sampler *s, struct hot *hot, unsigned *looks)
 {
         struct kernel_counters counters;
         struct demand_sample sample;
-        bool frozen;
+        bool frozen, fresh;
         int r;
 
         r = s->kernel->ops->read_counters(s->kernel, hot->handle, &counters);
@@ -255,14 +266,18 @@ static int sample_hot(struct sampler *s, struct hot *hot, unsigned *looks)
         hot->wait_now = (float)(sample.wait_sec / sample.interval_sec);
         frozen = sample.run_sec <= 0 && sample.wait_sec <= 0;
         hot->runnable = !frozen && hot->run_now + hot->wait_now >= BUSY_SHARE;
-        if (*looks > 0 && worth_a_look(s, hot, frozen)) {
+        fresh = is_fresh(hot);
+        if (*looks > 0 && (fresh || worth_a_look(s, hot, frozen))) {
                 (*looks)--;
                 r = watch_look(s, hot);
                 if (r < 0)
                         return r;
         }
         sample.runnable = hot->runnable;
-        demand_update(&hot->demand, &sample, half_life_sec(s, hot));
+        if (fresh && hot->runnable)
+                demand_init(&hot->demand, true);
+        else
+                demand_update(&hot->demand, &sample, half_life_sec(s, hot));
         if (frozen && hot->runnable)
                 hot->wait_now = 1;
         if (hot->run_now + hot->wait_now >= (float)ACTIVE_SHARE)
