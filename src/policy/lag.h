@@ -6,6 +6,12 @@
 #include "model/settings.h"
 #include "model/snapshot.h"
 
+/* Whether the thread would use a whole CPU: it ran or waited nearly all the time. */
+static inline bool lag_is_hog(const struct snapshot_thread *thread)
+{
+        return thread->run_smoothed + thread->wait > 0.85F;
+}
+
 /*
  * Writes the lag of every thread of the snapshot, in seconds and within -5 ... 5, to RET_LAG_SEC
  * (snapshot->n_threads floats): its old lag plus the tick's difference between its fair share and

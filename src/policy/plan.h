@@ -36,6 +36,12 @@ struct plan {
         /* The potential (sum over CPUs of half the squared demand by capacity, with the terms for
          * siblings and nodes) as seen, and as the moves leave it. */
         double potential_before, potential_after;
+        /* Half the sum of squared weights: what moves between saturated CPUs of equal capacity
+         * lower instead; those may raise the potential above. */
+        double weight_before, weight_after;
+
+        void *memory; /* private: of `moves` and of the search, kept for the next call */
+        size_t memory_size;
 };
 
 void plan_done(struct plan *plan);
