@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fixture.h"
+#include "tree.h"
+
+#include <sys/resource.h>
+
+#include "kernel/linux.h"
+
+#define TICK_NSEC (NSEC_PER_SEC / (nsec_t)sysconf(_SC_CLK_TCK))
+#define STAT                                                                                       \
+        "cpu  1 1 1 1 1 1 1 1 0 0\n"                                                               \
+        "cpu0 10 0 0 100 1 0 0 0 0 0\n"                                                            \
+        "cpu1 20 0 0 200 2 0 0 0 0 0\n"                                                            \
+        "processes 256\nprocs_running 16\n"
+#define SCHEDSTAT_HEAD "version 15\ntimestamp 4294894923\n"
+#define SCHEDSTAT      SCHEDSTAT_HEAD "cpu0 0 0 0 0 0 0 1 1000 1\ncpu1 0 0 0 0 0 0 1 2000 1\n"
+
+struct fake {
+        struct tree tree;
+        struct kernel *kernel;
+        char proc[80], sys[80], cgroup[80];
+};
+
+static void fake_init(struct fake *f)
+{
+        *f = (struct fake){0};
+        tree_init(&f->tree);
+        (void)snprintf(f->proc, sizeof(f->proc), "%s/proc", f->tree.path);
+        (void)snprintf(f->sys, sizeof(f->sys), "%s/sys", f->tree.path);
+        (void)snprintf(f->cgroup, sizeof(f->cgroup), "%s/cgroup", f->tree.path);
+        tree_write(&f->tree, "proc/self/mountinfo", "");
+}
+
+static int fake_open(struct fake *f)
+{
+        const struct linux_roots roots = {f->proc, f->sys, f->cgroup};
+
+        return linux_kernel_new(&f->kernel, &roots);
+}
+
+static void fake_done(struct fake *f)
+{
+        kernel_free(f->kernel);
+        tree_done(&f->tree);
+}
+
+static int read_cpus(struct fake *f, struct kernel_cpus *cpus)
+{
+        return f->kernel->ops->read_cpus(f->kernel, cpus);
+}
+
+/* The files are opened once; what is in them is read each time. */
+static void test_cpus(void **state)
+{
+        _cleanup_(kernel_cpus_done) struct kernel_cpus cpus = {0};
+        _cleanup_(fake_done) struct fake f;
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "proc/stat", STAT);
+        tree_write(&f.tree, "proc/schedstat", SCHEDSTAT);
+        assert_int_equal(fake_open(&f), 0);
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(read_cpus(&f, &cpus), 0);
+                assert_int_equal(cpus.n_ids, 2);
+                assert_true(cpus.has_run_delay);
+                assert_true(cpus.cpus[0].online && cpus.cpus[1].online);
+                assert_int_equal(cpus.cpus[0].idle_nsec, 101 * TICK_NSEC);
+                assert_int_equal(cpus.cpus[1].busy_nsec, 20 * TICK_NSEC);
+                assert_int_equal(cpus.cpus[0].run_delay_nsec, 1000);
+                assert_int_equal(cpus.cpus[1].run_delay_nsec, 2000);
+                assert_int_equal(cpus.n_forks, 256);
+                assert_int_equal(cpus.n_runnable, 16);
+        }
+        tree_write(&f.tree, "proc/schedstat", SCHEDSTAT_HEAD "cpu0 0 0 0 0 0 0 1 1001 1\n");
+        assert_int_equal(read_cpus(&f, &cpus), 0);
+        assert_int_equal(cpus.cpus[0].run_delay_nsec, 1001);
+        /* It went between the two reads. */
+        assert_false(cpus.cpus[1].online);
+        assert_int_equal(cpus.cpus[1].run_delay_nsec, 0);
+}
+
+/* Neither a file that is missing nor one that makes no sense keeps the rest from being read. */
+static void test_no_schedstat(void **state)
+{
+        static const char *const texts[] = {NULL, "", "version 13\n", SCHEDSTAT "hello\n",
+                                            SCHEDSTAT_HEAD "cpu0 0 0 0 0 0 0 1 1001"};
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+                _cleanup_(kernel_cpus_done) struct kernel_cpus cpus = {0};
+                _cleanup_(fake_done) struct fake f;
+
+                fake_init(&f);
+                tree_write(&f.tree, "proc/stat", STAT);
+                if (texts[i])
+                        tree_write(&f.tree, "proc/schedstat", texts[i]);
+                assert_int_equal(fake_open(&f), 0);
+                assert_int_equal(read_cpus(&f, &cpus), 0);
+                assert_false(cpus.has_run_delay);
+                for (unsigned cpu = 0; cpu < 2; cpu++) {
+                        assert_true(cpus.cpus[cpu].online);
+                        assert_int_equal(cpus.cpus[cpu].run_delay_nsec, 0);
+                }
+        }
+}
+
+/* What was read before stays when the next text makes no sense. */
+static void test_bad_stat(void **state)
+{
+        _cleanup_(kernel_cpus_done) struct kernel_cpus cpus = {0};
+        _cleanup_(fake_done) struct fake f;
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "proc/stat", STAT);
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(read_cpus(&f, &cpus), 0);
+        for (size_t length = 0; length < strlen(STAT); length++) {
+                tree_write_bytes(&f.tree, "proc/stat", STAT, length);
+                assert_int_equal(read_cpus(&f, &cpus), -EPROTO);
+                assert_int_equal(cpus.n_ids, 2);
+                assert_true(cpus.cpus[0].online);
+                assert_int_equal(cpus.cpus[0].idle_nsec, 101 * TICK_NSEC);
+                assert_int_equal(cpus.n_runnable, 16);
+        }
+}
+
+static void test_missing(void **state)
+{
+        _cleanup_(kernel_cpus_done) struct kernel_cpus cpus = {0};
+        _cleanup_(fake_done) struct fake f;
+        _cleanup_cpuset_ struct cpuset set = {0};
+        struct topology *topology = NULL;
+        struct linux_roots roots = {0};
+        uint64_t total;
+
+        (void)state;
+        fake_init(&f);
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(read_cpus(&f, &cpus), -ENOENT);
+        assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), -ENOENT);
+        assert_int_equal(f.kernel->ops->read_topology(f.kernel, &topology), -ENOENT);
+        assert_int_equal(f.kernel->ops->read_unbalanced(f.kernel, &set), -ENOENT);
+        assert_int_equal(f.kernel->ops->read_cpuset(f.kernel, 1, 1, &set), -ESRCH);
+
+        roots.proc = "/nonexistent";
+        assert_int_equal(linux_kernel_new(&f.kernel, &roots), -ENOENT);
+}
+
+static void test_pressure(void **state)
+{
+        _cleanup_(fake_done) struct fake f;
+        uint64_t total = 4711;
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "proc/pressure/cpu", "some avg10=0.00 total=7\n");
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), 0);
+        assert_int_equal(total, 7);
+        tree_write(&f.tree, "proc/pressure/cpu", "some avg10=0.00 total=8\n");
+        assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), 0);
+        assert_int_equal(total, 8);
+        tree_write(&f.tree, "proc/pressure/cpu", "");
+        assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), -EPROTO);
+        assert_int_equal(total, 8);
+}
+
+/* As with psi=0: the file is there, and reading it fails. */
+static void test_pressure_off(void **state)
+{
+        _cleanup_(fake_done) struct fake f;
+        uint64_t total;
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "proc/pressure/cpu/in-the-way", "");
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), -EISDIR);
+}
+
+static void test_unbalanced(void **state)
+{
+        static const struct {
+                const char *schedstat, *isolated, *expected;
+        } all[] = {
+                {"linux-6.1/proc_schedstat.isolcpus", "2-3\n", "2-3"},
+                {"linux-7.2/proc_schedstat.partition-isolated", "\n", "6-7"},
+                {"linux-6.12/proc_schedstat", "\n", ""},
+                /* Without the file, others must tell. */
+                {NULL, "2-3\n", "2-3"},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+                _cleanup_buffer_ struct buffer schedstat = {0};
+                _cleanup_(fake_done) struct fake f;
+                _cleanup_cpuset_ struct cpuset set = {0};
+                _cleanup_free_ char *list = NULL;
+
+                fake_init(&f);
+                tree_write(&f.tree, "sys/devices/system/cpu/online", "0-7\n");
+                tree_write(&f.tree, "sys/devices/system/cpu/isolated", all[i].isolated);
+                if (all[i].schedstat) {
+                        fixture_read(&schedstat, all[i].schedstat);
+                        tree_write_bytes(&f.tree, "proc/schedstat", schedstat.data,
+                                         schedstat.length);
+                }
+                assert_int_equal(fake_open(&f), 0);
+                assert_int_equal(f.kernel->ops->read_unbalanced(f.kernel, &set), 0);
+                assert_int_equal(cpuset_format_list(&set, &list), 0);
+                assert_string_equal(list, all[i].expected);
+        }
+}
+
+/* A thread whose cgroup cannot be seen may use what is online. */
+static void test_cpuset_unknown(void **state)
+{
+        _cleanup_(fake_done) struct fake f;
+        _cleanup_cpuset_ struct cpuset set = {0};
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "sys/devices/system/cpu/online", "0-7\n");
+        tree_write(&f.tree, "proc/12/task/12/cgroup", "0::/\n");
+        tree_write(&f.tree, "proc/12/task/12/stat", "");
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(f.kernel->ops->read_cpuset(f.kernel, 12, 12, &set), 0);
+        assert_int_equal(cpuset_count(&set), 8);
+}
+
+/* The lowest descriptor that is free, and so how many are in use where there are no holes. */
+static int next_fd(void)
+{
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+        assert_true(fd >= 0);
+        close(fd);
+        return fd;
+}
+
+/* With room for any number of its descriptors but all: it says so, and leaves none behind. */
+static void test_few_descriptors(void **state)
+{
+        struct rlimit usual, few;
+        int first = next_fd(), r = -EMFILE;
+
+        (void)state;
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+        for (unsigned room = 0; r == -EMFILE; room++) {
+                struct kernel *kernel = NULL;
+
+                few = (struct rlimit){(rlim_t)first + room, usual.rlim_max};
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+                r = linux_kernel_new(&kernel, NULL);
+                assert_true((r == 0) == (kernel != NULL));
+                kernel_free(kernel);
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+                assert_int_equal(next_fd(), first);
+                assert_true(room < 64);
+        }
+        assert_int_equal(r, 0);
+}
+
+static void test_real_machine(void **state)
+{
+        _cleanup_(kernel_cpus_done) struct kernel_cpus cpus = {0};
+        _cleanup_(topology_freep) struct topology *topology = NULL;
+        _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        unsigned n_online = 0;
+        nsec_t now;
+
+        (void)state;
+        assert_int_equal(linux_kernel_new(&kernel, NULL), 0);
+        assert_int_equal(kernel->ops->read_topology(kernel, &topology), 0);
+        assert_int_equal(kernel->ops->read_cpus(kernel, &cpus), 0);
+        for (unsigned i = 0; i < cpus.n_ids; i++)
+                n_online += cpus.cpus[i].online;
+        assert_int_equal(n_online, topology->n_cpus);
+        assert_true(cpus.n_runnable > 0 && cpus.n_forks > 0);
+
+        now = kernel->ops->now(kernel);
+        assert_true(kernel->ops->now(kernel) >= now);
+        assert_true(kernel->ops->cpu_time(kernel) > 0);
+}
+
+static int find_self(pid_t tgid, pid_t tid, void *userdata)
+{
+        (void)userdata;
+        return tgid == getpid() && tid == gettid() ? 4711 : 0;
+}
+
+/* The operations on threads, each once through the door; tasks.h has the rest of the tests. */
+static void test_real_thread(void **state)
+{
+        _cleanup_cpuset_ struct cpuset active = {0}, allowed = {0}, permitted = {0};
+        _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        struct kernel_counters counters, again;
+        pid_t tgid = getpid(), tid = gettid();
+        struct kernel_thread thread;
+        int handle, second;
+
+        (void)state;
+        assert_int_equal(linux_kernel_new(&kernel, NULL), 0);
+        assert_int_equal(kernel->ops->list_threads(kernel, find_self, NULL), 4711);
+        assert_int_equal(kernel->ops->list_process(kernel, tgid, find_self, NULL), 4711);
+        assert_int_equal(kernel->ops->read_thread(kernel, tgid, tid, &thread), 0);
+        assert_int_equal(thread.state, 'R');
+
+        assert_int_equal(kernel->ops->get_affinity(kernel, tid, &active), 0);
+        assert_int_equal(kernel->ops->set_affinity(kernel, tid, &active), 0);
+        assert_int_equal(kernel->ops->read_allowed(kernel, tgid, tid, &allowed), 0);
+        assert_int_equal(kernel->ops->read_cpuset(kernel, tgid, tid, &permitted), 0);
+        assert_true(cpuset_is_subset(&active, &allowed));
+        assert_true(cpuset_is_subset(&active, &permitted));
+
+        handle = kernel->ops->open_thread(kernel, tgid, tid);
+        if (handle == -ENOENT)
+                skip(); /* no CONFIG_SCHED_INFO */
+        assert_true(handle >= 0);
+        second = kernel->ops->dup_thread(kernel, handle);
+        assert_true(second >= 0 && second != handle);
+        assert_true(fcntl(second, F_GETFD) & FD_CLOEXEC);
+        assert_int_equal(kernel->ops->read_counters(kernel, handle, &counters), 0);
+        kernel->ops->close_thread(kernel, handle);
+        assert_int_equal(kernel->ops->dup_thread(kernel, handle), -EBADF);
+        assert_int_equal(kernel->ops->read_counters(kernel, second, &again), 0);
+        assert_true(again.run_nsec >= counters.run_nsec);
+        kernel->ops->close_thread(kernel, second);
+        assert_int_equal(kernel->ops->read_counters_once(kernel, tgid, tid, &counters), 0);
+        assert_true(counters.run_nsec >= again.run_nsec);
+}
+
+/* Before anyone asked for the descriptor there is nothing to tell. */
+static void test_real_events(void **state)
+{
+        _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        struct kernel_event event;
+        int fd;
+
+        (void)state;
+        assert_int_equal(linux_kernel_new(&kernel, NULL), 0);
+        assert_int_equal(kernel->ops->next_event(kernel, &event), 0);
+        fd = kernel->ops->events_fd(kernel);
+        if (fd >= 0)
+                assert_int_equal(kernel->ops->events_fd(kernel), fd);
+        else
+                assert_int_equal(kernel->ops->next_event(kernel, &event), 0);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_cpus),
+                cmocka_unit_test(test_no_schedstat),
+                cmocka_unit_test(test_bad_stat),
+                cmocka_unit_test(test_missing),
+                cmocka_unit_test(test_pressure),
+                cmocka_unit_test(test_pressure_off),
+                cmocka_unit_test(test_unbalanced),
+                cmocka_unit_test(test_cpuset_unknown),
+                cmocka_unit_test(test_few_descriptors),
+                cmocka_unit_test(test_real_machine),
+                cmocka_unit_test(test_real_thread),
+                cmocka_unit_test(test_real_events),
+        };
+
+        return cmocka_run_group_tests_name("linux", tests, NULL, NULL);
+}
