@@ -1,5 +1,210 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-int main(void)
+
+/* balancerd: parses its arguments, claims the machine by its ledger, and runs the service. */
+
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "balancerd/service.h"
+#include "base/log.h"
+#include "kernel/linux.h"
+
+/* Threads that can be narrowed at one time: a record is a few hundred bytes. */
+#define LEDGER_RECORDS 4096U
+
+static const char *arg_runtime_dir = PACKAGE_LOCALSTATE_RUN;
+static bool arg_observe, arg_restore;
+static struct settings arg_settings;
+
+static void help(void)
 {
-        return 0;
+        printf("balancerd [OPTION...]\n\n"
+               "Balance threads over CPUs where the kernel does not, and give back every mask.\n\n"
+               "      --observe          Decide and tell, but move nothing\n"
+               "      --restore          Give back what a daemon that was killed left narrow, and "
+               "end\n"
+               "      --runtime-dir DIR  Keep the ledger there [%s]\n"
+               "      --set KEY=VALUE    Change a setting (see balancerd(8))\n"
+               "  -h, --help             Show this help\n"
+               "      --version          Show the version\n",
+               PACKAGE_LOCALSTATE_RUN);
+}
+
+static int set_from_argument(const char *argument)
+{
+        _cleanup_free_ char *key = NULL;
+        const char *value = strchr(argument, '='), *expected = NULL;
+        int r;
+
+        if (!value) {
+                fprintf(stderr, "balancerd: --set %s: expected KEY=VALUE\n", argument);
+                return -EINVAL;
+        }
+        key = strndup(argument, (size_t)(value - argument));
+        if (!key)
+                return -ENOMEM;
+        r = settings_set(&arg_settings, key, value + 1, &expected);
+        if (r == -ENOENT)
+                fprintf(stderr, "balancerd: --set %s: there is no setting \"%s\"\n", argument, key);
+        else if (r < 0)
+                fprintf(stderr, "balancerd: --set %s: expected %s\n", argument, expected);
+        return r;
+}
+
+/* Returns 1 to go on, 0 when all is done, a negative errno for bad arguments. */
+static int parse_arguments(int argc, char **argv)
+{
+        enum {
+                OPTION_OBSERVE = 256,
+                OPTION_RESTORE,
+                OPTION_RUNTIME_DIR,
+                OPTION_SET,
+                OPTION_VERSION
+        };
+        static const struct option options[] = {
+                {"help", no_argument, NULL, 'h'},
+                {"observe", no_argument, NULL, OPTION_OBSERVE},
+                {"restore", no_argument, NULL, OPTION_RESTORE},
+                {"runtime-dir", required_argument, NULL, OPTION_RUNTIME_DIR},
+                {"set", required_argument, NULL, OPTION_SET},
+                {"version", no_argument, NULL, OPTION_VERSION},
+                {NULL, 0, NULL, 0},
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case 'h':
+                        help();
+                        return 0;
+                case OPTION_OBSERVE:
+                        arg_observe = true;
+                        break;
+                case OPTION_RESTORE:
+                        arg_restore = true;
+                        break;
+                case OPTION_RUNTIME_DIR:
+                        arg_runtime_dir = optarg;
+                        break;
+                case OPTION_SET:
+                        if (set_from_argument(optarg) < 0)
+                                return -EINVAL;
+                        break;
+                case OPTION_VERSION:
+                        printf("%s\n", PACKAGE_STRING);
+                        return 0;
+                default:
+                        return -EINVAL;
+                }
+        if (optind < argc) {
+                fprintf(stderr, "balancerd: unexpected argument \"%s\"\n", argv[optind]);
+                return -EINVAL;
+        }
+        return 1;
+}
+
+static int open_runtime_dir(void)
+{
+        int fd;
+
+        if (mkdir(arg_runtime_dir, 0755) < 0 && errno != EEXIST)
+                return log_error_errno(-errno, "cannot make the runtime directory %s",
+                                       arg_runtime_dir);
+        fd = open(arg_runtime_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? log_error_errno(-errno, "cannot open the runtime directory %s",
+                                        arg_runtime_dir)
+                      : fd;
+}
+
+static int open_ledger(struct kernel *kernel, struct ledger **ret)
+{
+        _cleanup_(topology_freep) struct topology *topology = NULL;
+        _cleanup_close_ int dir_fd = -1;
+        int r;
+
+        r = kernel->ops->read_topology(kernel, &topology);
+        if (r < 0)
+                return log_error_errno(r, "cannot read the machine's topology");
+        dir_fd = open_runtime_dir();
+        if (dir_fd < 0)
+                return dir_fd;
+        r = ledger_open(ret, dir_fd, LEDGER_RECORDS, topology->n_ids);
+        if (r == -EBUSY)
+                log_error("another balancerd owns this machine (%s/ledger is locked)",
+                          arg_runtime_dir);
+        else if (r == -EBADMSG)
+                log_error("%s/ledger is no ledger of this version; it is left alone",
+                          arg_runtime_dir);
+        else if (r < 0)
+                log_error_errno(r, "cannot open %s/ledger", arg_runtime_dir);
+        return r;
+}
+
+/* Gives back what an earlier daemon left. Says nothing where there was nothing. */
+static int restore(struct kernel *kernel, struct ledger *ledger)
+{
+        struct ledger_report report;
+        int r;
+
+        r = ledger_restore(ledger, kernel, &report);
+        if (report.n_records > 0 || arg_restore)
+                log_info("restored: %u records, %u masks given back, %u of children, %u set by "
+                         "somebody else since, %u threads gone, %u failed",
+                         report.n_records, report.n_restored, report.n_children, report.n_foreign,
+                         report.n_gone, report.n_failed);
+        if (r < 0)
+                return log_error_errno(r, "cannot give back every mask");
+        return report.n_failed > 0 ? -EPERM : 0;
+}
+
+/* Descriptors are kept on threads: as many as the administrator permits. */
+static void raise_descriptor_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int run(void)
+{
+        _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        _cleanup_(ledger_freep) struct ledger *ledger = NULL;
+        const struct service_options options = {.settings = arg_settings, .observe = arg_observe};
+        int r;
+
+        raise_descriptor_limit();
+        r = linux_kernel_new(&kernel, NULL);
+        if (r < 0)
+                return log_error_errno(r, "cannot open /proc and /sys");
+        r = open_ledger(kernel, &ledger);
+        if (r < 0)
+                return r;
+        r = restore(kernel, ledger);
+        if (arg_restore)
+                return r;
+        return service_run(kernel, ledger, &options);
+}
+
+int main(int argc, char **argv)
+{
+        int r;
+
+        settings_init(&arg_settings);
+        r = parse_arguments(argc, argv);
+        if (r == 0)
+                return EXIT_SUCCESS;
+        if (r < 0) {
+                fprintf(stderr, "Try \"balancerd --help\".\n");
+                return EXIT_FAILURE;
+        }
+        log_init(LOG_INFO);
+        return run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "balancerd/service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "base/log.h"
+#include "engine/balancer.h"
+
+/* How late a tick may be, so that the kernel can join wake-ups. */
+#define TICK_SLACK_USEC 500U
+
+struct service {
+        struct kernel *kernel;
+        struct balancer *balancer;
+        sd_event *event;
+        sd_event_source *tick;
+        /* What ends a quiet time early; NULL where the kernel has no such thing. */
+        sd_event_source *births, *pressure;
+        int error; /* what ended the loop */
+};
+
+static void service_done(struct service *service)
+{
+        sd_event_source_unref(service->tick);
+        sd_event_source_unref(service->births);
+        sd_event_source_unref(service->pressure);
+        sd_event_unref(service->event);
+        balancer_free(service->balancer);
+}
+
+static void on_decision(const struct decision *decision, void *userdata)
+{
+        char line[DECISION_LINE_SIZE];
+
+        (void)userdata;
+        decision_format(decision, line);
+        log_info("%s", line);
+}
+
+static void on_notice(int level, const char *line, void *userdata)
+{
+        (void)userdata;
+        log_line(level, "%s", line);
+}
+
+/* Keeps the daemon itself on CPUs that the kernel balances. */
+static int move_to_housekeeping(struct service *service)
+{
+        _cleanup_cpuset_ struct cpuset cpus = {0};
+        int r;
+
+        r = balancer_housekeeping(service->balancer, &cpus);
+        if (r < 0)
+                return r;
+        /* A cpuset of our own may forbid them: then it is where its administrator put us. */
+        (void)service->kernel->ops->set_affinity(service->kernel, 0, &cpus);
+        return 0;
+}
+
+/* Listens for the end of quiet, or not. */
+static int set_alert(struct service *service, bool alert)
+{
+        sd_event_source *sources[] = {service->births, service->pressure};
+
+        for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+                int r;
+
+                if (!sources[i])
+                        continue;
+                r = sd_event_source_set_enabled(sources[i], alert ? SD_EVENT_ON : SD_EVENT_OFF);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int tick(struct service *service)
+{
+        nsec_t next_at;
+        int r;
+
+        r = balancer_tick(service->balancer, &next_at);
+        if (r < 0)
+                return log_error_errno(r, "cannot go on sampling");
+        r = sd_event_source_set_time(service->tick, next_at / NSEC_PER_USEC);
+        if (r < 0)
+                return log_error_errno(r, "cannot set the timer");
+        r = set_alert(service, balancer_is_quiet(service->balancer));
+        return r < 0 ? log_error_errno(r, "cannot wait for the kernel's events") : 0;
+}
+
+/* Ends the loop with an error that has been told. */
+static int fail(struct service *service, int error)
+{
+        service->error = error;
+        return sd_event_exit(service->event, 0);
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct service *service = userdata;
+        int r;
+
+        (void)source;
+        (void)usec;
+        r = tick(service);
+        return r < 0 ? fail(service, r) : 0;
+}
+
+/* A thread was born, or threads wait. */
+static int on_alert(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        (void)fd;
+        (void)revents;
+        return on_tick(source, 0, userdata);
+}
+
+static int on_domains(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        struct service *service = userdata;
+        int r;
+
+        (void)source;
+        (void)fd;
+        (void)revents;
+        balancer_domains_changed(service->balancer);
+        r = tick(service);
+        if (r >= 0)
+                r = move_to_housekeeping(service);
+        return r < 0 ? fail(service, r) : 0;
+}
+
+static int on_reports(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        struct service *service = userdata;
+        int r;
+
+        (void)source;
+        (void)fd;
+        (void)revents;
+        r = balancer_collect(service->balancer);
+        return r < 0 ? fail(service, log_error_errno(r, "cannot take the mover's reports")) : 0;
+}
+
+static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        (void)userdata;
+        log_info("balancerd: ending on %s, giving back every mask",
+                 info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+        (void)sd_notify(false, "STOPPING=1");
+        return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int on_counts(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        struct service *service = userdata;
+        struct balancer_counts c;
+
+        (void)source;
+        (void)info;
+        balancer_get_counts(service->balancer, &c);
+        log_info("counts: threads=%u hot=%u handles=%u ticks=%llu full_passes=%llu samples=%llu "
+                 "events=%llu rescans=%llu plans=%llu moved=%llu asleep=%llu foreign=%llu "
+                 "failed=%llu",
+                 c.n_threads, c.n_hot, c.n_handles, (unsigned long long)c.n_ticks,
+                 (unsigned long long)c.n_full_passes, (unsigned long long)c.n_samples,
+                 (unsigned long long)c.n_events, (unsigned long long)c.n_rescans,
+                 (unsigned long long)c.n_plans, (unsigned long long)c.n_moved,
+                 (unsigned long long)c.n_asleep, (unsigned long long)c.n_foreign,
+                 (unsigned long long)c.n_failed);
+        return 0;
+}
+
+/* Signals are blocked before the balancer starts its threads, which inherit that. */
+static int add_signals(struct service *service)
+{
+        static const struct {
+                int signal;
+                sd_event_signal_handler_t handler;
+        } signals[] = {{SIGTERM, on_end}, {SIGINT, on_end}, {SIGUSR1, on_counts}};
+        sigset_t blocked;
+
+        sigemptyset(&blocked);
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+                sigaddset(&blocked, signals[i].signal);
+        if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
+                return -errno;
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+                int r = sd_event_add_signal(service->event, NULL, signals[i].signal,
+                                            signals[i].handler, service);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int add_sources(struct service *service)
+{
+        int fd, r;
+
+        r = sd_event_add_time(service->event, &service->tick, CLOCK_MONOTONIC, 0, TICK_SLACK_USEC,
+                              on_tick, service);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(service->tick, SD_EVENT_ON);
+        if (r < 0)
+                return r;
+        fd = balancer_mover_fd(service->balancer);
+        if (fd >= 0) {
+                r = sd_event_add_io(service->event, NULL, fd, EPOLLIN, on_reports, service);
+                if (r < 0)
+                        return r;
+        }
+        fd = service->kernel->ops->unbalanced_fd(service->kernel);
+        if (fd >= 0) {
+                r = sd_event_add_io(service->event, NULL, fd, EPOLLIN, on_domains, service);
+                if (r < 0)
+                        return r;
+        }
+        fd = service->kernel->ops->events_fd(service->kernel);
+        if (fd >= 0) {
+                r = sd_event_add_io(service->event, &service->births, fd, EPOLLIN, on_alert,
+                                    service);
+                if (r < 0)
+                        return r;
+        }
+        fd = service->kernel->ops->pressure_fd(service->kernel);
+        if (fd >= 0)
+                return sd_event_add_io(service->event, &service->pressure, fd, EPOLLPRI, on_alert,
+                                       service);
+        return 0;
+}
+
+static int start(struct service *service, struct ledger *ledger,
+                 const struct service_options *options)
+{
+        const struct balancer_options balancer_options = {
+                .settings = options->settings,
+                .observe = options->observe,
+                .n_workers = 1,
+                .on_decision = on_decision,
+                .on_notice = on_notice,
+        };
+        int r;
+
+        r = sd_event_new(&service->event);
+        if (r < 0)
+                return log_error_errno(r, "cannot make an event loop");
+        r = add_signals(service);
+        if (r < 0)
+                return log_error_errno(r, "cannot take signals");
+        r = balancer_new(&service->balancer, service->kernel, ledger, &balancer_options);
+        if (r < 0)
+                return log_error_errno(r, "cannot start balancing");
+        r = move_to_housekeeping(service);
+        if (r < 0)
+                return log_error_errno(r, "cannot choose CPUs to run on");
+        r = add_sources(service);
+        if (r < 0)
+                return log_error_errno(r, "cannot set up the event loop");
+        (void)sd_event_set_watchdog(service->event, true);
+        return tick(service);
+}
+
+static int tell_ready(const struct service *service, bool observe)
+{
+        _cleanup_cpuset_ struct cpuset unbalanced = {0};
+        _cleanup_free_ char *list = NULL;
+        struct balancer_counts counts;
+        int r;
+
+        r = service->kernel->ops->read_unbalanced(service->kernel, &unbalanced);
+        if (r == -ENOMEM)
+                return r;
+        r = cpuset_format_list(&unbalanced, &list);
+        if (r < 0)
+                return r;
+        balancer_get_counts(service->balancer, &counts);
+        log_info("balancerd: ready: %u threads, CPUs without kernel balancing: %s%s",
+                 counts.n_threads, *list ? list : "none",
+                 observe ? "; observing only, nothing is moved" : "");
+        (void)sd_notify(false, "READY=1");
+        return 0;
+}
+
+int service_run(struct kernel *kernel, struct ledger *ledger, const struct service_options *options)
+{
+        _cleanup_(service_done) struct service service = {.kernel = kernel};
+        int r;
+
+        r = start(&service, ledger, options);
+        if (r < 0)
+                return r;
+        r = tell_ready(&service, options->observe);
+        if (r < 0)
+                return log_error_errno(r, "cannot start");
+        r = sd_event_loop(service.event);
+        if (r < 0)
+                return log_error_errno(r, "the event loop failed");
+        return service.error;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The daemon's event loop: timers, signals, notification; it drives the balancer. */
+
+#include "engine/ledger.h"
+#include "kernel/kernel.h"
+#include "model/settings.h"
+
+struct service_options {
+        struct settings settings;
+        bool observe;
+};
+
+/* Runs until SIGTERM or SIGINT, then gives back every mask. Returns 0 or a negative errno, told to
+ * the log already. */
+int service_run(struct kernel *kernel, struct ledger *ledger,
+                const struct service_options *options);

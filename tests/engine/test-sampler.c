@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The sampler over a simulated machine: what it sees, when it looks, and what it does without a
+ * source. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/macro.h"
+#include "engine/sampler.h"
+#include "sim/kernel.h"
+#include "sim/machine.h"
+
+#define MSEC NSEC_PER_MSEC
+#define SEC  NSEC_PER_SEC
+
+struct bench {
+        struct topology *topology;
+        struct workload workload;
+        struct machine *machine;
+        struct kernel *kernel;
+        struct kernel_ops ops; /* the simulated kernel's, with what a test puts in their place */
+        struct sampler sampler;
+        struct pace pace;
+        struct sampler_outcome outcome;
+        nsec_t next_at;
+        unsigned n_notices;
+        char notices[512];
+};
+
+static void on_notice(int level, const char *line, void *userdata)
+{
+        struct bench *b = userdata;
+
+        (void)level;
+        b->n_notices++;
+        strncat(b->notices, line, sizeof(b->notices) - strlen(b->notices) - 1);
+}
+
+static void bench_init(struct bench *b)
+{
+        static const struct topology_seed seeds[] = {
+                {.id = 0, .core = 0, .capacity = 1},
+                {.id = 1, .core = 1, .capacity = 1},
+        };
+
+        *b = (struct bench){0};
+        workload_init(&b->workload, 1);
+        assert_int_equal(topology_new(&b->topology, seeds, ARRAY_SIZE(seeds)), 0);
+}
+
+static int add(struct bench *b, struct task_spec spec)
+{
+        int task;
+
+        spec.parent = -1;
+        spec.home_node = TASK_NO_HOME;
+        task = workload_add(&b->workload, &spec);
+        assert_true(task >= 0);
+        return task;
+}
+
+static void add_hogs(struct bench *b, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++)
+                add(b, (struct task_spec){.kind = TASK_HOG, .work = SEC, .cpu = 0});
+}
+
+/* Sleepers that work for a millisecond now and then: nobody cares. */
+static void add_sleepers(struct bench *b, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++)
+                add(b,
+                    (struct task_spec){
+                            .kind = TASK_SLEEPER, .work = MSEC, .pause = 10 * SEC, .cpu = i % 2});
+}
+
+static void bench_boot(struct bench *b, const struct sim_kernel_options *options)
+{
+        assert_int_equal(machine_new(&b->machine, b->topology, &b->workload, NULL), 0);
+        assert_int_equal(sim_kernel_new(&b->kernel, b->machine, options), 0);
+        b->ops = *b->kernel->ops;
+        b->kernel->ops = &b->ops;
+}
+
+static void bench_start(struct bench *b, unsigned max_handles)
+{
+        b->sampler = (struct sampler){
+                .kernel = b->kernel,
+                .sources = {.on_notice = on_notice, .userdata = b},
+        };
+        settings_init(&b->sampler.settings);
+        assert_int_equal(sampler_init(&b->sampler, max_handles), 0);
+        b->next_at = b->kernel->ops->now(b->kernel);
+}
+
+static void bench_done(struct bench *b)
+{
+        sampler_done(&b->sampler);
+        kernel_free(b->kernel);
+        machine_free(b->machine);
+        workload_done(&b->workload);
+        topology_free(b->topology);
+}
+
+#define _cleanup_bench_ _cleanup_(bench_done)
+
+static void run(struct bench *b, nsec_t span)
+{
+        for (nsec_t end = b->machine->now + span; b->machine->now < end;)
+                assert_int_equal(machine_step(b->machine), 0);
+}
+
+static void tick(struct bench *b)
+{
+        assert_int_equal(sampler_tick(&b->sampler, &b->outcome), 0);
+        b->next_at =
+                pace_next(&b->pace, &b->sampler.settings, b->sampler.now, 0, 0, b->outcome.trouble);
+}
+
+/* Runs on, with a tick whenever one is due. */
+static void run_ticking(struct bench *b, nsec_t span)
+{
+        for (nsec_t end = b->machine->now + span; b->machine->now < end;) {
+                if (b->kernel->ops->now(b->kernel) >= b->next_at)
+                        tick(b);
+                assert_int_equal(machine_step(b->machine), 0);
+        }
+}
+
+static const struct snapshot_thread *find(const struct bench *b, int task)
+{
+        const struct snapshot *snapshot = &b->outcome.snapshot;
+
+        if (!b->outcome.has_snapshot)
+                return NULL;
+        for (unsigned i = 0; i < snapshot->n_threads; i++)
+                if (snapshot->threads[i].tid == sim_kernel_tid((unsigned)task))
+                        return &snapshot->threads[i];
+        return NULL;
+}
+
+/* Quiet: one tick a second, and few threads looked at, however many there are. */
+static void test_quiet_is_cheap(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        uint64_t ticks;
+
+        (void)state;
+        bench_init(&b);
+        add_sleepers(&b, 500);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        run_ticking(&b, 4 * SEC);
+        ticks = b.sampler.counts.n_ticks;
+        run_ticking(&b, 5 * SEC);
+        assert_in_range(b.sampler.counts.n_ticks - ticks, 4, 6);
+        assert_int_equal(b.sampler.threads.n_hot, 0);
+        assert_int_equal(b.n_notices, 0);
+}
+
+static void test_stacked_hogs_are_seen(void **state)
+{
+        _cleanup_bench_ struct bench b;
+
+        (void)state;
+        bench_init(&b);
+        add_hogs(&b, 4);
+        bench_boot(&b, NULL);
+        run(&b, 50 * MSEC);
+        bench_start(&b, 1000);
+        run(&b, 20 * MSEC);
+        tick(&b);
+        assert_int_equal(b.outcome.trouble, PACE_UNBALANCED);
+        assert_int_equal(b.outcome.snapshot.n_threads, 4);
+        for (int i = 0; i < 4; i++) {
+                const struct snapshot_thread *thread = find(&b, i);
+
+                assert_non_null(thread);
+                assert_true(thread->demand > 0.9F);
+                assert_int_equal(thread->cpu, 0);
+                assert_true(thread->flags & THREAD_RUNNABLE);
+                assert_int_equal(thread->flags & THREAD_IMMOVABLE, 0);
+        }
+}
+
+/* Ticks go on at 20 ms while hogs wait where nobody balances, at 1 s while they only run. */
+static void test_cost_follows_trouble(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        uint64_t ticks;
+
+        (void)state;
+        bench_init(&b);
+        add_hogs(&b, 2);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        run_ticking(&b, SEC);
+        ticks = b.sampler.counts.n_ticks;
+        run_ticking(&b, SEC);
+        assert_in_range(b.sampler.counts.n_ticks - ticks, 48, 52);
+        {
+                _cleanup_cpuset_ struct cpuset other = {0};
+
+                assert_int_equal(cpuset_add(&other, 1), 0);
+                assert_int_equal(machine_set_mask(b.machine, 1, &other), 0);
+        }
+        run_ticking(&b, SEC);
+        ticks = b.sampler.counts.n_ticks;
+        run_ticking(&b, 3 * SEC);
+        assert_in_range(b.sampler.counts.n_ticks - ticks, 2, 4);
+}
+
+static void test_a_birth_is_seen_at_once(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        struct task_spec birth = {.kind = TASK_ONCE, .work = 10 * SEC, .parent = -1};
+
+        (void)state;
+        bench_init(&b);
+        add_hogs(&b, 1);
+        birth.home_node = TASK_NO_HOME;
+        workload_add_births(&b.workload, &birth, 1);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        while (!sim_kernel_has_births(b.kernel))
+                run(&b, MSEC);
+        tick(&b);
+        assert_int_equal(b.outcome.trouble, PACE_UNBALANCED);
+        assert_non_null(find(&b, 1));
+        assert_true(find(&b, 1)->flags & THREAD_NEWBORN);
+        assert_true(find(&b, 1)->demand > 0.9F);
+}
+
+static bool gap_told;
+
+static int lose_events(struct kernel *kernel, struct kernel_event *ret)
+{
+        (void)kernel;
+        (void)ret;
+        return 0;
+}
+
+/* Tells of a gap once. */
+static int tell_gap(struct kernel *kernel, struct kernel_event *ret)
+{
+        (void)kernel;
+        (void)ret;
+        if (gap_told)
+                return 0;
+        gap_told = true;
+        return -ENOBUFS;
+}
+
+/* A gap in the events: the threads born in it are found all the same. */
+static void test_a_gap_means_a_rescan(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        struct task_spec birth = {.kind = TASK_ONCE, .work = 100 * SEC, .parent = -1};
+
+        (void)state;
+        bench_init(&b);
+        birth.home_node = TASK_NO_HOME;
+        workload_add_births(&b.workload, &birth, 20);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        b.ops.next_event = lose_events;
+        run(&b, SEC);
+        tick(&b);
+        assert_int_equal(b.sampler.counts.n_rescans, 0);
+        assert_int_equal(b.sampler.threads.n_threads, 0);
+        b.ops.next_event = tell_gap;
+        tick(&b);
+        assert_int_equal(b.sampler.counts.n_rescans, 1);
+        assert_true(b.machine->n_threads > 5);
+        assert_int_equal(b.sampler.threads.n_threads, b.machine->n_threads);
+        tick(&b);
+        assert_int_equal(b.sampler.counts.n_rescans, 1);
+}
+
+/* Without pressure, schedstat and events: hogs stacked are seen at the next full pass, newborn ones
+ * too, and each missing source is told once. */
+static void test_without_any_source(void **state)
+{
+        static const struct sim_kernel_options nothing = {
+                .no_pressure = true, .no_schedstat = true, .no_events = true};
+        _cleanup_bench_ struct bench b;
+        struct task_spec birth = {.kind = TASK_ONCE, .work = 100 * SEC, .parent = -1};
+
+        (void)state;
+        bench_init(&b);
+        birth.home_node = TASK_NO_HOME;
+        workload_add_births(&b.workload, &birth, 4);
+        bench_boot(&b, &nothing);
+        bench_start(&b, 1000);
+        run_ticking(&b, 3 * SEC);
+        assert_true(b.machine->n_threads > 3);
+        assert_int_equal(b.outcome.trouble, PACE_UNBALANCED);
+        assert_in_range(b.outcome.snapshot.n_threads, b.machine->n_threads - 1,
+                        b.machine->n_threads);
+        assert_int_equal(b.n_notices, 3);
+        assert_non_null(strstr(b.notices, "/proc/pressure/cpu"));
+        assert_non_null(strstr(b.notices, "/proc/schedstat"));
+        assert_non_null(strstr(b.notices, "process events"));
+}
+
+/* One of many threads that have slept for long begins to work beside a hog: it is found before
+ * long, though nobody watched it. */
+static void test_unknown_work_is_searched_for(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        int sleeper;
+
+        (void)state;
+        bench_init(&b);
+        add_sleepers(&b, 600);
+        sleeper = add(&b, (struct task_spec){
+                                  .kind = TASK_SLEEPER, .work = MSEC, .pause = 5 * SEC, .cpu = 0});
+        add_sleepers(&b, 600);
+        add_hogs(&b, 1);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        run_ticking(&b, 4 * SEC);
+        assert_null(find(&b, sleeper));
+        b.workload.tasks[sleeper].spec.work = 100 * SEC;
+        while (b.workload.tasks[sleeper].state != TASK_READY)
+                run_ticking(&b, MSEC);
+        run_ticking(&b, 1500 * MSEC);
+        assert_non_null(find(&b, sleeper));
+        assert_true(find(&b, sleeper)->demand > 0.8F);
+}
+
+/* Fewer handles than hogs: the table never holds more, and goes on. */
+static void test_few_handles(void **state)
+{
+        static const struct sim_kernel_options few = {.max_handles = 8};
+        _cleanup_bench_ struct bench b;
+
+        (void)state;
+        bench_init(&b);
+        add_hogs(&b, 50);
+        bench_boot(&b, &few);
+        bench_start(&b, 1000);
+        run_ticking(&b, 2 * SEC);
+        assert_in_range(b.sampler.threads.n_hot, 1, 8);
+        assert_true(b.outcome.has_snapshot);
+        assert_int_equal(b.sampler.threads.n_threads, 50);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_quiet_is_cheap),
+                cmocka_unit_test(test_stacked_hogs_are_seen),
+                cmocka_unit_test(test_cost_follows_trouble),
+                cmocka_unit_test(test_a_birth_is_seen_at_once),
+                cmocka_unit_test(test_a_gap_means_a_rescan),
+                cmocka_unit_test(test_without_any_source),
+                cmocka_unit_test(test_unknown_work_is_searched_for),
+                cmocka_unit_test(test_few_handles),
+        };
+
+        return cmocka_run_group_tests_name("sampler", tests, NULL, NULL);
+}
