@@ -24,6 +24,9 @@ struct fake_kernel {
         unsigned n_threads;
         struct fake_thread *handles[N_HANDLES_MAX];
         struct trap errors[_FAKE_OP_MAX], hooks[_FAKE_OP_MAX];
+        const struct fake_thread *blocked;
+        bool is_blocking;
+        pthread_cond_t unblocked;
 };
 
 static struct fake_kernel *fake_of(struct kernel *kernel)
@@ -59,6 +62,7 @@ static void fake_free(struct kernel *kernel)
                 cpuset_done(&fake->threads[i].allowed);
         cpuset_done(&fake->cpus);
         cpuset_done(&fake->cpuset);
+        (void)pthread_cond_destroy(&fake->unblocked);
         (void)pthread_mutex_destroy(&fake->lock);
         free(fake);
 }
@@ -230,6 +234,10 @@ static int fake_set_affinity(struct kernel *kernel, pid_t tid, const struct cpus
                 return 0; /* a worker keeping off a CPU */
         (void)pthread_mutex_lock(&fake->lock);
         thread = target(fake, FAKE_SET_AFFINITY, tid, &r);
+        while (thread && thread == fake->blocked) {
+                fake->is_blocking = true;
+                (void)pthread_cond_wait(&fake->unblocked, &fake->lock);
+        }
         if (thread)
                 r = apply(fake, thread, set);
         (void)pthread_mutex_unlock(&fake->lock);
@@ -274,6 +282,7 @@ struct fake_kernel *fake_kernel_new(unsigned n_cpus)
                 return NULL;
         fake->kernel.ops = &fake_ops;
         (void)pthread_mutex_init(&fake->lock, NULL);
+        (void)pthread_cond_init(&fake->unblocked, NULL);
         if (cpuset_add_range(&fake->cpus, 0, n_cpus - 1) < 0 ||
             cpuset_add_range(&fake->cpuset, 0, n_cpus - 1) < 0) {
                 fake_free(&fake->kernel);
@@ -321,7 +330,35 @@ void fake_thread_set_mask(struct fake_thread *thread, const char *list)
 
 void fake_set_now(struct fake_kernel *fake, nsec_t now)
 {
+        (void)pthread_mutex_lock(&fake->lock);
         fake->now = now;
+        (void)pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_block(struct fake_kernel *fake, const struct fake_thread *thread)
+{
+        (void)pthread_mutex_lock(&fake->lock);
+        fake->blocked = thread;
+        (void)pthread_mutex_unlock(&fake->lock);
+}
+
+bool fake_is_blocking(struct fake_kernel *fake)
+{
+        bool is_blocking;
+
+        (void)pthread_mutex_lock(&fake->lock);
+        is_blocking = fake->is_blocking;
+        (void)pthread_mutex_unlock(&fake->lock);
+        return is_blocking;
+}
+
+void fake_unblock(struct fake_kernel *fake)
+{
+        (void)pthread_mutex_lock(&fake->lock);
+        fake->blocked = NULL;
+        fake->is_blocking = false;
+        (void)pthread_cond_broadcast(&fake->unblocked);
+        (void)pthread_mutex_unlock(&fake->lock);
 }
 
 void fake_set_cpuset(struct fake_kernel *fake, const char *list)

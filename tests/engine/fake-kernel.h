@@ -51,4 +51,9 @@ void fake_fail(struct fake_kernel *fake, enum fake_op op, unsigned nth, int erro
 void fake_before(struct fake_kernel *fake, enum fake_op op, unsigned nth, fake_hook hook,
                  void *userdata);
 
+/* Calls that set this thread's mask do not come back until fake_unblock(). */
+void fake_block(struct fake_kernel *fake, const struct fake_thread *thread);
+bool fake_is_blocking(struct fake_kernel *fake); /* such a call is waiting */
+void fake_unblock(struct fake_kernel *fake);
+
 unsigned fake_n_handles(const struct fake_kernel *fake); /* open ones */
