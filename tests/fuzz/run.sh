@@ -34,7 +34,9 @@ if [[ ${#targets[@]} -eq 0 ]]; then
 fi
 
 clang=${CLANG:-clang}
-read -ra library_flags <<<"$(pkg-config --cflags libsystemd libnl-3.0 libnl-genl-3.0 hwloc)"
+packages=(libsystemd libnl-3.0 libnl-genl-3.0 hwloc)
+read -ra library_flags <<<"$(pkg-config --cflags "${packages[@]}")"
+read -ra libraries <<<"$(pkg-config --libs "${packages[@]}")"
 flags=(-std=gnu17 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -I "$top/src"
     "${library_flags[@]}")
 sanitizers=address,undefined
@@ -47,7 +49,7 @@ done
 ar rc "$build/parsers.a" "$build"/*.o
 for target in "${targets[@]}"; do
     "$clang" "${flags[@]}" -fsanitize="fuzzer,$sanitizers" -o "$build/fuzz-$target" \
-        "$top/tests/fuzz/fuzz-$target.c" "$build/parsers.a"
+        "$top/tests/fuzz/fuzz-$target.c" "$build/parsers.a" "${libraries[@]}"
 done
 
 fuzz_one() {
