@@ -60,6 +60,8 @@ def start_daemon(runtime_dir):
     yield start
     for one in running:
         one.__exit__(None, None, None)
+        # pytest shows this where the test failed.
+        print("\n".join(one.lines))
 
 
 @pytest.fixture

@@ -142,19 +142,8 @@ static void work(const struct shared *shared, struct worker *worker)
 static void *worker_main(void *argument)
 {
         const struct start *start = argument;
-        const struct options *options = start->options;
 
-        (void)prctl(PR_SET_NAME, options->name);
-        if (options->stack >= 0) {
-                cpu_set_t one;
-
-                CPU_ZERO(&one);
-                CPU_SET((unsigned)options->stack, &one);
-                if (sched_setaffinity(0, sizeof(one), &one) < 0) {
-                        perror("hog: sched_setaffinity");
-                        exit(EXIT_FAILURE);
-                }
-        }
+        (void)prctl(PR_SET_NAME, start->options->name);
         atomic_store(&start->worker->tid, (pid_t)syscall(SYS_gettid));
         work(start->shared, start->worker);
         return NULL;
@@ -202,9 +191,21 @@ static void sleep_msec(unsigned msec)
         (void)nanosleep(&ts, NULL);
 }
 
-/* Starts all, each on the CPU that was asked for, then gives each the whole mask: being allowed
- * more moves no thread by itself. From then on work counts. */
-static int crowd_start(struct crowd *crowd)
+/* Confines the caller to CPU, or to all CPUs but that; its children inherit it. */
+static int confine(const struct crowd *crowd, unsigned cpu, bool but)
+{
+        cpu_set_t set = crowd->all;
+
+        if (but) {
+                CPU_CLR(cpu, &set);
+        } else {
+                CPU_ZERO(&set);
+                CPU_SET(cpu, &set);
+        }
+        return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
+}
+
+static int start_workers(struct crowd *crowd)
 {
         for (unsigned i = 0; i < crowd->options->n_workers; i++) {
                 int r = start_worker(crowd, i);
@@ -212,6 +213,37 @@ static int crowd_start(struct crowd *crowd)
                 if (r < 0)
                         return r;
         }
+        return 0;
+}
+
+/* Starts them where the caller is confined to, and leaves that CPU to them. */
+static int start_stacked(struct crowd *crowd, unsigned cpu)
+{
+        int r;
+
+        r = confine(crowd, cpu, false);
+        if (r < 0)
+                return r;
+        r = start_workers(crowd);
+        if (r < 0)
+                return r;
+        if (CPU_COUNT(&crowd->all) > 1) {
+                r = confine(crowd, cpu, true);
+                if (r < 0)
+                        return r;
+        }
+        return sched_setaffinity(0, sizeof(crowd->all), &crowd->all) < 0 ? -errno : 0;
+}
+
+/* Starts all, each on the CPU that was asked for, then gives each the whole mask: being allowed
+ * more moves no thread by itself. From then on work counts. */
+static int crowd_start(struct crowd *crowd)
+{
+        int stack = crowd->options->stack;
+        int r = stack < 0 ? start_workers(crowd) : start_stacked(crowd, (unsigned)stack);
+
+        if (r < 0)
+                return r;
         for (unsigned i = 0; i < crowd->n_started; i++)
                 while (!atomic_load(&crowd->shared->workers[i].n_changes))
                         sleep_msec(1);

@@ -63,7 +63,7 @@ class Daemon:
     """
 
     def __init__(self, runtime_dir, *arguments, prefix=(), binary=tree.BALANCERD, env=None,
-                 wait=True, on_line=None):
+                 wait=True, on_line=None, preexec=None):
         self.lines = []
         self._changed = threading.Condition()
         self._ended = False
@@ -80,6 +80,7 @@ class Daemon:
             errors="backslashreplace",
             env=environment,
             start_new_session=True,
+            preexec_fn=preexec,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -83,11 +83,11 @@ class Told:
 class Hogs:
     """Busy threads, stacked on one CPU if asked to: `with Hogs(threads=4, stack=0) as hogs`."""
 
-    def __init__(self, *, prefix=(), preexec=None, **options):
+    def __init__(self, *, prefix=(), preexec=None, program=tree.HOG, **options):
         arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
         self.told = Told()
         self.process = subprocess.Popen(
-            [*prefix, tree.HOG, *arguments],
+            [*prefix, program, *arguments],
             stdout=subprocess.PIPE,
             text=True,
             encoding="ascii",
@@ -135,14 +135,26 @@ class Hogs:
             return []
 
     def stop(self):
-        """Ends them and takes their last words. Returns what was told."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        self.wait_for_end()
-        self.process.stdout.close()
+        """Ends them and takes their last words. Returns what was told. Harmless when done twice."""
+        if not self.process.stdout.closed:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+            self.wait_for_end()
+            self.process.stdout.close()
         return self.told
 
 
 def all_cpus():
     """CPUs that this process may use, in order."""
     return sorted(os.sched_getaffinity(0))
+
+
+def confine(cpus, arranged=None):
+    """For preexec_fn: a program that may use CPUS only, where ARRANGED has them."""
+
+    def prepare():
+        if arranged:
+            arranged.join()
+        os.sched_setaffinity(0, cpus)
+
+    return prepare

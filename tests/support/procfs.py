@@ -76,6 +76,15 @@ def parse_list(text):
     return cpus
 
 
+def is_kernel_thread(tid):
+    """Whether the thread is there and is one of the kernel's own (PF_KTHREAD)."""
+    try:
+        fields = Path(f"/proc/{tid}/stat").read_bytes().rpartition(b")")[2].split()
+    except GONE:
+        return False
+    return bool(int(fields[6]) & 0x00200000)
+
+
 def run_nsec(pid):
     """CPU time that all threads of a process have used since they were born."""
     total = 0

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command line: what it says, what it refuses, and that manual and help agree."""
+
+import re
+import subprocess
+
+import pytest
+from support import tree
+
+SETTINGS = [
+    "balance.unbalanced",
+    "balance.stuckThreads",
+    "balance.rotate",
+    "balance.acrossNodes",
+    "balance.realtime",
+    "balance.tick",
+    "balance.quietTick",
+    "taskstats",
+]
+
+
+def run(*arguments):
+    return subprocess.run(
+        [tree.BALANCERD, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def manual():
+    return (tree.SOURCE / "man/balancerd.8").read_text()
+
+
+def long_options(text):
+    return set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", text))
+
+
+def manual_options():
+    """Options that the manual describes, each with a heading of its own."""
+    return set(re.findall(r"^\.It Fl (?:h , )?-([a-z-]+)", manual(), re.M))
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(option):
+    done = run(option)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert long_options(done.stdout) == manual_options()
+
+
+def test_version():
+    done = run("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"balancerd \d+\.\d+\.\d+\n", done.stdout)
+    assert done.stderr == ""
+
+
+def test_version_is_in_news():
+    version = run("--version").stdout.strip()
+    assert (tree.SOURCE / "NEWS").read_text().startswith(f"{version},")
+
+
+def test_manual_has_every_setting_in_order():
+    section = manual().split(".Sh SETTINGS")[1].split(".Sh ")[0]
+    assert re.findall(r"^\.It Cm (\S+)", section, re.M) == SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--frobnicate"], "frobnicate"),
+        (["4711"], '"4711"'),
+        (["--set"], "requires an argument"),
+        (["--runtime-dir"], "requires an argument"),
+        (["--set", "balance.tick"], "expected KEY=VALUE"),
+        (["--set", "balance.tock=20ms"], 'no setting "balance.tock"'),
+        (["--set", "=20ms"], 'no setting ""'),
+        (["--set", "balance.tick=fast"], "a time from 1ms to 1s"),
+        (["--set", "balance.tick="], "a time from 1ms to 1s"),
+        (["--set", "balance.tick=20"], "a time from 1ms to 1s"),
+        (["--set", "balance.tick=0"], "a time from 1ms to 1s"),
+        (["--set", "balance.tick=2s"], "a time from 1ms to 1s"),
+        (["--set", "balance.quietTick=infinity"], "a time from 100ms to 1min"),
+        (["--set", "balance.rotate=99ms"], "off, or a time from 100ms to 1h"),
+        (["--set", "balance.acrossNodes=maybe"], "never, stuck or always"),
+        (["--set", "balance.unbalanced=2"], "true or false"),
+        (["--set", "balance.stuckThreads="], "true or false"),
+        (["--set", "balance.realtime=TRUE "], "true or false"),
+        (["--set", "taskstats=perhaps"], "true or false"),
+    ],
+)
+def test_bad_arguments(arguments, said):
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    complaint, hint = done.stderr.splitlines()
+    assert said in complaint
+    assert hint == 'Try "balancerd --help".'
+
+
+def test_what_is_expected_stands_in_the_manual():
+    """The ranges that refusals name are those that the manual gives."""
+    text = re.sub(r"\s+", " ", re.sub(r"^\.\w+ ?", "", manual(), flags=re.M))
+    for setting in ("balance.tick", "balance.quietTick", "balance.rotate"):
+        complaint = run("--set", f"{setting}=x").stderr
+        expected = re.search(r"a time from (\S+) to (\S+)", complaint)
+        assert f"time from {expected[1]} to {expected[2]}" in text
+
+
+def test_nothing_is_written_when_nothing_runs(tmp_path):
+    folder = tmp_path / "run"
+    for arguments in (["--help"], ["--version"], ["--set", "x=y"]):
+        run("--runtime-dir", str(folder), *arguments)
+    assert not folder.exists()

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""README and manual against the tree and the program: commands exist, examples are accepted."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+from support import daemon, tree
+
+README = (tree.SOURCE / "README.md").read_text()
+MANUAL = (tree.SOURCE / "man/balancerd.8").read_text()
+
+
+def example_commands():
+    """Commands of the examples that start the daemon."""
+    found = re.findall(r"^    (?:# )?(balancerd(?: --.*)?)$", README, re.M)
+    found += re.findall(r"^\.Dl # (balancerd.*)$", MANUAL, re.M)
+    return sorted(set(found))
+
+
+def test_there_are_examples():
+    assert len(example_commands()) >= 4
+
+
+@pytest.mark.parametrize("command", example_commands())
+def test_example_is_accepted(command, runtime_dir):
+    """--version ends the program once all that stands before it was read without complaint."""
+    done = subprocess.run(
+        [tree.BALANCERD, *shlex.split(command)[1:], "--runtime-dir", runtime_dir, "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def example_moves():
+    lines = re.findall(r"^ *(sched_migrate_task: .*?)$", README, re.M)
+    joined = MANUAL.replace("\\e\n    ", "")
+    return lines + re.findall(r"^(sched_migrate_task: .*?)$", joined, re.M)
+
+
+def test_example_moves_read_as_the_tests_read_real_ones():
+    moves = [daemon.parse_move(line) for line in example_moves()]
+    assert len(moves) >= 3
+    assert all(move and move.made for move in moves)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"\b(?:src|tests|man)/[\w./-]*\w", README + MANUAL)))
+)
+def test_named_path_exists(path):
+    assert (tree.SOURCE / path).exists()
+
+
+def test_named_targets_exist():
+    makefile = (tree.BUILD / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z-]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.M), target
