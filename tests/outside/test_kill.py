@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""SIGKILL at every step of the mover: whatever was narrow, `--restore` gives it back.
+
+The steps between which the ledger's stores lie are enumerated twice: by the operations on the
+kernel (mover-steps kills itself before and after each), and by all system calls (strace kills it).
+"""
+
+import os
+import random
+import re
+import shutil
+
+import pytest
+from support import kills, procfs
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="moving takes two CPUs")
+
+HOLD = ("--hold", "--hold-msec=50")
+MODES = {"nudge": (), "hold": HOLD, "births": (*HOLD, "--births")}
+
+
+@pytest.fixture
+def victims():
+    with kills.Victims("fork") as started:
+        yield started
+
+
+def report(tally, what):
+    print(f"\n{what}: {tally}")
+    assert tally.wrong == []
+    assert tally.restored["failed"] == 0
+    assert tally.restored["damaged"] == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_killed_at_every_operation(runtime_dir, victims, mode):
+    pid = victims.pids[0]
+    n_calls = kills.calls_of(kills.steps(runtime_dir, *MODES[mode], pid))
+    tally = kills.Tally()
+    for n in range(1, n_calls + 1):
+        for when in ("before", "after"):
+            result = kills.steps(runtime_dir, *MODES[mode], f"--die-{when}={n}", pid)
+            # How many children are met differs from run to run.
+            assert kills.died(result) or mode == "births", result
+            tally.restore(runtime_dir)
+            tally.judge(victims)
+    report(tally, f"{mode}: {n_calls} operations")
+    assert tally.restored["restored"] > 0
+    assert mode == "nudge" or tally.restored["children"] > 0
+
+
+def system_calls(trace):
+    """[(name, how many of that name so far)] of what lies between the words begin and end."""
+    counts, calls, inside = {}, [], False
+    for line in trace.read_text().splitlines():
+        match = re.match(r"\d+ +(\w+)\((.*)", line)
+        if not match:
+            continue
+        name, rest = match.groups()
+        counts[name] = counts.get(name, 0) + 1
+        if name == "write" and '"end ' in rest:
+            break
+        if inside:
+            calls.append((name, counts[name]))
+        if name == "write" and '"begin' in rest:
+            inside = True
+    return calls
+
+
+@pytest.mark.parametrize("mode", ["nudge", "hold"])
+def test_killed_at_every_system_call(runtime_dir, victims, mode):
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    trace = runtime_dir / "trace"
+    strace = ["strace", "-f", "-o", trace]
+    arguments = [*MODES[mode], victims.pids[0]]
+    first = kills.steps(runtime_dir, *arguments, prefix=strace)
+    if first.returncode != 0:
+        pytest.skip("strace cannot trace here")
+    calls = system_calls(trace)
+    assert len([name for name, _ in calls if name == "sched_setaffinity"]) == 2
+    tally = kills.Tally()
+    for name, nth in calls:
+        inject = ["-e", f"inject={name}:signal=KILL:when={nth}"]
+        assert kills.died(kills.steps(runtime_dir, *arguments, prefix=strace + inject)), (name, nth)
+        tally.restore(runtime_dir)
+        tally.judge(victims)
+    report(tally, f"{mode}: {len(calls)} system calls")
+    assert tally.restored["restored"] > 0
+
+
+def hold_and_die(runtime_dir, victims):
+    """Leaves the victim narrow, and children that were born so. Returns who they are."""
+    n_calls = kills.calls_of(kills.steps(runtime_dir, *HOLD, victims.pids[0]))
+    # The last four operations give back, all before narrow.
+    result = kills.steps(runtime_dir, *HOLD, f"--die-before={n_calls - 3}", victims.pids[0])
+    assert kills.died(result)
+    return victims.judge()[1]
+
+
+def test_restoring_killed_at_every_step(runtime_dir, victims):
+    """Restoring again finishes what a killed one began."""
+    tally = kills.Tally()
+    n, died = 0, True
+    while died:
+        n += 1
+        assert hold_and_die(runtime_dir, victims) != []
+        when = "before" if n % 2 else "after"
+        died = kills.died(
+            kills.steps(runtime_dir, "--restore", "--sets-only", f"--die-{when}={(n + 1) // 2}")
+        )
+        tally.restore(runtime_dir)
+        tally.judge(victims)
+    report(tally, f"restoring: {n} steps")
+    assert n > 2
+
+
+def test_killed_at_random(runtime_dir):
+    n_kills = int(os.environ.get("BALANCERD_KILLS", "20"))
+    seed = random.randrange(1 << 32)
+    tally, speed = kills.random_kills(runtime_dir, n_kills, 50, seed)
+    print(f"\nseed {seed}; {speed}")
+    report(tally, "at random")
+    assert tally.restored["records"] > 0
+
+
+def test_without_restoring_masks_are_lost(runtime_dir, victims):
+    """The other tests can fail: what they look at is really narrow before `--restore`."""
+    before = procfs.masks(victims.pids)
+    assert hold_and_die(runtime_dir, victims) != []
+    assert procfs.changed_masks(before, procfs.masks(victims.pids)) != []
+    tally = kills.Tally()
+    tally.restore(runtime_dir)
+    tally.judge(victims)
+    report(tally, "once")

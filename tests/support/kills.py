@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Killing the mover at any step, and judging what becomes of the masks."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import procfs, tree
+
+MOVER_STEPS = tree.BUILD / "tests/outside/mover-steps"
+VICTIM = tree.BUILD / "tests/outside/victim"
+
+
+def parents():
+    """{pid: pid of its parent} of all processes."""
+    found = {}
+    for pid in procfs.processes():
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
+        except procfs.GONE:
+            continue
+        found[pid] = int(stat.rpartition(b")")[2].split()[1])
+    return found
+
+
+class Victims:
+    """Busy processes, some of which bear children: `with Victims("fork", "plain") as victims`."""
+
+    def __init__(self, *kinds):
+        self.processes = [
+            subprocess.Popen([VICTIM, kind], stdout=subprocess.PIPE, text=True) for kind in kinds
+        ]
+        for process in self.processes:
+            assert process.stdout.readline() == "ready\n"
+        self.pids = [process.pid for process in self.processes]
+        self.original = {pid: procfs.read_thread(pid, pid).mask for pid in self.pids}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.wait()
+            process.stdout.close()
+
+    def family(self):
+        """{pid: the victim that it is, or descends from}."""
+        parent_of = parents()
+        found = {}
+        for pid in parent_of:
+            ancestor = pid
+            while ancestor in parent_of and ancestor not in self.original:
+                ancestor = parent_of[ancestor]
+            if ancestor in self.original:
+                found[pid] = ancestor
+        return found
+
+    def judge(self):
+        """(how many threads were looked at, those whose mask is not the victim's own, as text)."""
+        assert all(process.poll() is None for process in self.processes)
+        looked_at, wrong = 0, []
+        for pid, victim in self.family().items():
+            for thread in procfs.masks([pid]).values():
+                looked_at += 1
+                if thread.mask != self.original[victim]:
+                    wrong.append(f"{thread.tid} of {victim}: {thread.mask}")
+        return looked_at, wrong
+
+
+def steps(runtime_dir, *arguments, prefix=()):
+    """Runs mover-steps to its end, or to its death."""
+    command = [*prefix, MOVER_STEPS, f"--runtime-dir={runtime_dir}", *map(str, arguments)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+
+
+def calls_of(result):
+    """How many operations on the kernel a run that lived took."""
+    assert result.returncode == 0, result
+    return int(re.search(r"calls=(\d+)", result.stdout.splitlines()[-1]).group(1))
+
+
+def died(result):
+    return result.returncode == -signal.SIGKILL
+
+
+@dataclass
+class Tally:
+    """What was found over many kills."""
+
+    n_kills: int = 0
+    n_looked_at: int = 0
+    wrong: list = field(default_factory=list)
+    restored: dict = field(default_factory=dict)  # sums of what ledger_restore() reports
+
+    def restore(self, runtime_dir):
+        result = steps(runtime_dir, "--restore")
+        assert result.returncode == 0, result
+        for key, value in re.findall(r"(\w+)=(\d+)", result.stdout):
+            self.restored[key] = self.restored.get(key, 0) + int(value)
+
+    def judge(self, victims):
+        n_looked_at, wrong = victims.judge()
+        self.n_kills += 1
+        self.n_looked_at += n_looked_at
+        self.wrong += wrong
+
+    def __str__(self):
+        done = self.restored
+        return (
+            f"{self.n_kills} kills: masks changed afterwards: {len(self.wrong)} of"
+            f" {self.n_looked_at} looked at; records found {done['records']}, threads given back"
+            f" {done['restored']}, children {done['children']}, intact {done['intact']}, foreign"
+            f" {done['foreign']}, failed {done['failed']}, damaged {done['damaged']}"
+        )
+
+
+def kinds_of_victims(count):
+    """Of ten, two bear children and one threads."""
+    return [{0: "fork", 5: "fork", 7: "threads"}.get(n % 10, "plain") for n in range(count)]
+
+
+@dataclass
+class Speed:
+    """How fast the mover was while it lived."""
+
+    n_moves: int = 0
+    seconds: float = 0
+
+    def __str__(self):
+        rate = self.n_moves / self.seconds
+        return f"{self.n_moves} moves in {self.seconds:.1f} s: {rate:.0f} a second"
+
+
+def kill_at_random(runtime_dir, victims, chance, speed, *arguments):
+    """Lets the mover move all victims at its own pace, and kills it some time later."""
+    log = Path(runtime_dir) / "moves"
+    with log.open("w+") as output:
+        mover = subprocess.Popen(
+            [MOVER_STEPS, f"--runtime-dir={runtime_dir}", "--rounds=0", "--workers=1", "--births"]
+            + [*arguments, *map(str, victims.pids)],
+            stdout=output,
+        )
+        while os.fstat(output.fileno()).st_size == 0:
+            assert mover.poll() is None
+            os.sched_yield()
+        begin = time.monotonic()
+        time.sleep(chance.uniform(0, 0.3))
+        mover.kill()
+        speed.seconds += time.monotonic() - begin
+        assert mover.wait() == -signal.SIGKILL
+        output.seek(0)
+        speed.n_moves += len(re.findall(r" result=(?:moved|released) ", output.read()))
+    log.unlink()
+
+
+def random_kills(runtime_dir, n_kills, n_victims, seed):
+    """Half the kills amid nudges, half amid holds. Returns (Tally, Speed)."""
+    tally, speed, chance = Tally(), Speed(), random.Random(seed)
+    with Victims(*kinds_of_victims(n_victims)) as victims:
+        for n in range(n_kills):
+            arguments = ["--hold"] if n % 2 else []
+            kill_at_random(runtime_dir, victims, chance, speed, *arguments)
+            tally.restore(runtime_dir)
+            tally.judge(victims)
+    return tally, speed
