@@ -10,9 +10,9 @@
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 
-#include "base/cpuset.h"
 #include "base/macro.h"
 #include "kernel/netlink.h"
+#include "kernel/sequences.h"
 
 /* The kernel takes some 0.8 kB for an event that waits and doubles what it is asked for: room for
  * some 10,000, taken up only while they wait. */
@@ -25,16 +25,10 @@
 /* Lost ground is made up for in steps, so that a storm of forks cannot keep a caller. */
 #define DISCARD_BATCHES 64U
 
-struct sequence {
-        uint32_t next;
-        bool known;
-};
-
 struct procevents {
         struct nl_sock *socket;
         bool discarding; /* some were lost: what is in the queue is older than the rescan to come */
-        struct sequence *sequences; /* by CPU */
-        unsigned n_sequences;
+        struct sequences sequences;
         unsigned n_read, n_taken; /* messages of the last batch */
         struct mmsghdr headers[BATCH_SIZE];
         struct iovec vectors[BATCH_SIZE];
@@ -173,38 +167,6 @@ static int next_message(struct procevents *p, struct procevents_message *ret)
         }
 }
 
-static struct sequence *sequence_of(struct procevents *p, unsigned cpu)
-{
-        struct sequence *grown;
-
-        if (cpu < p->n_sequences)
-                return &p->sequences[cpu];
-        grown = realloc(p->sequences, (cpu + 1) * sizeof(*grown));
-        if (!grown)
-                return NULL;
-        memset(grown + p->n_sequences, 0, (cpu + 1 - p->n_sequences) * sizeof(*grown));
-        p->sequences = grown;
-        p->n_sequences = cpu + 1;
-        return &grown[cpu];
-}
-
-/* Most losses show as ENOBUFS, but not those where the kernel had no memory for the message: those
- * only leave a hole in the numbers. Returns 1 where there is one, 0 or -ENOMEM. */
-static int check_sequence(struct procevents *p, const struct procevents_message *message)
-{
-        struct sequence *sequence;
-        bool hole;
-
-        if (message->cpu >= CPUSET_MAX)
-                return 0;
-        sequence = sequence_of(p, message->cpu);
-        if (!sequence)
-                return -ENOMEM;
-        hole = sequence->known && sequence->next != message->seq;
-        *sequence = (struct sequence){.next = message->seq + (hole ? 0 : 1), .known = true};
-        return hole;
-}
-
 /*
  * From the moment that the queue overflows to that when it is empty the kernel drops what comes
  * (NETLINK_S_CONGESTED), and says ENOBUFS only at the start. So the queue is emptied first and the
@@ -221,8 +183,7 @@ static int discard(struct procevents *p)
                         continue;
                 if (r < 0)
                         return r;
-                for (unsigned cpu = 0; cpu < p->n_sequences; cpu++)
-                        p->sequences[cpu].known = false;
+                sequences_forget(&p->sequences);
                 p->discarding = false;
                 return -ENOBUFS;
         }
@@ -242,7 +203,9 @@ int procevents_next(struct procevents *p, struct kernel_event *ret)
                         return discard(p);
                 if (r <= 0)
                         return r;
-                r = check_sequence(p, &message);
+                /* Most losses show as ENOBUFS, but not those where the kernel had no memory for
+                 * the message: those only leave a hole in the numbers. */
+                r = sequences_take(&p->sequences, message.cpu, message.seq);
                 if (r < 0)
                         return r;
                 if (r > 0) {
@@ -358,6 +321,6 @@ void procevents_free(struct procevents *p)
                         (void)send_operation(p, PROC_CN_MCAST_IGNORE, 0);
                 nl_socket_free(p->socket);
         }
-        free(p->sequences);
+        sequences_done(&p->sequences);
         free(p);
 }

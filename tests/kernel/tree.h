@@ -50,7 +50,7 @@ static inline void tree_write_bytes(const struct tree *tree, const char *path, c
                                     size_t length)
 {
         _cleanup_close_ int fd = -1;
-        char folder[256];
+        char folder[512];
 
         for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
                 (void)snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
@@ -65,4 +65,49 @@ static inline void tree_write_bytes(const struct tree *tree, const char *path, c
 static inline void tree_write(const struct tree *tree, const char *path, const char *text)
 {
         tree_write_bytes(tree, path, text, strlen(text));
+}
+
+/* The same for cmocka: a tree that lasts for one test, in its state. */
+static inline int tree_setup(void **state)
+{
+        struct tree *tree = malloc(sizeof(*tree));
+
+        assert_non_null(tree);
+        tree_init(tree);
+        *state = tree;
+        return 0;
+}
+
+static inline int tree_teardown(void **state)
+{
+        tree_done(*state);
+        free(*state);
+        return 0;
+}
+
+/* Makes the folder PATH and those above it. */
+static inline void tree_mkdir(const struct tree *tree, const char *path)
+{
+        char inside[512];
+
+        (void)snprintf(inside, sizeof(inside), "%s/.made", path);
+        tree_write(tree, inside, "");
+        assert_int_equal(unlinkat(tree->fd, inside, 0), 0);
+}
+
+/* Removes a file or an empty folder. */
+static inline void tree_remove(const struct tree *tree, const char *path)
+{
+        if (unlinkat(tree->fd, path, 0) < 0)
+                assert_int_equal(unlinkat(tree->fd, path, AT_REMOVEDIR), 0);
+}
+
+/* Opens a folder; the caller closes it. */
+static inline int tree_open(const struct tree *tree, const char *path)
+{
+        int fd = openat(tree->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                fail_msg("cannot open %s", path);
+        return fd;
 }
