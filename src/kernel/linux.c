@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
+#include <sys/vfs.h>
 
 #include "base/io.h"
 #include "base/macro.h"
@@ -140,14 +142,18 @@ static int linux_read_pressure(struct kernel *kernel, uint64_t *ret_total_usec)
         return pressure_parse(text, (size_t)n, ret_total_usec);
 }
 
-/* Writes a trigger (Documentation/accounting/psi.rst) to a descriptor of its own. */
+/* Writes a trigger (Documentation/accounting/psi.rst) to a descriptor of its own. A tree of files
+ * in place of /proc grants none, and is not to be written to. */
 static int open_trigger(const struct linux_kernel *l, const char *trigger)
 {
         _cleanup_close_ int fd = -1;
+        struct statfs fs;
 
         fd = openat(l->proc_fd, PATH_PRESSURE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0 || fstatfs(fd, &fs) < 0)
                 return -errno;
+        if (fs.f_type != PROC_SUPER_MAGIC)
+                return -EOPNOTSUPP;
         /* The final NUL belongs to it. */
         if (write(fd, trigger, strlen(trigger) + 1) < 0)
                 return -errno;

@@ -64,7 +64,7 @@ fuzz_one() {
         return 1
     fi
     if [[ $keep == yes ]]; then
-        "$build/fuzz-$target" -merge=1 "$seeds" "$found" >>"$build/$target.log" 2>&1
+        "$build/fuzz-$target" -set_cover_merge=1 "$seeds" "$found" >>"$build/$target.log" 2>&1
     fi
     awk -v target="$target" '
         /^stat::number_of_executed_units/ { n = $2 }

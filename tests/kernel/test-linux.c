@@ -163,6 +163,9 @@ static void test_pressure(void **state)
         tree_write(&f.tree, "proc/pressure/cpu", "some avg10=0.00 total=8\n");
         assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), 0);
         assert_int_equal(total, 8);
+        /* A trigger would be written over it. */
+        assert_int_equal(f.kernel->ops->pressure_fd(f.kernel), -EOPNOTSUPP);
+        assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), 0);
         tree_write(&f.tree, "proc/pressure/cpu", "");
         assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), -EPROTO);
         assert_int_equal(total, 8);
@@ -333,6 +336,23 @@ static void test_real_thread(void **state)
         assert_true(counters.run_nsec >= again.run_nsec);
 }
 
+/* The trigger is set up once, where the kernel grants one, and reading goes on beside it. */
+static void test_real_pressure(void **state)
+{
+        _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        uint64_t before, after;
+        int fd;
+
+        (void)state;
+        assert_int_equal(linux_kernel_new(&kernel, NULL), 0);
+        if (kernel->ops->read_pressure(kernel, &before) < 0)
+                skip(); /* no CONFIG_PSI, or psi=0 */
+        fd = kernel->ops->pressure_fd(kernel);
+        assert_int_equal(kernel->ops->pressure_fd(kernel), fd);
+        assert_int_equal(kernel->ops->read_pressure(kernel, &after), 0);
+        assert_true(after >= before);
+}
+
 /* Before anyone asked for the descriptor there is nothing to tell. */
 static void test_real_events(void **state)
 {
@@ -364,6 +384,7 @@ int main(void)
                 cmocka_unit_test(test_few_descriptors),
                 cmocka_unit_test(test_real_machine),
                 cmocka_unit_test(test_real_thread),
+                cmocka_unit_test(test_real_pressure),
                 cmocka_unit_test(test_real_events),
         };
 

@@ -331,8 +331,9 @@ static void test_affinity(void **state)
         assert_int_equal(affinity_get(0, &now), -ESRCH);
         assert_int_equal(affinity_set(0, &one), -ESRCH);
         assert_int_equal(affinity_set(-1, &one), -ESRCH);
-        assert_int_equal(affinity_get(tid, &one), 0);
-        assert_true(cpuset_equal(&one, &original));
+        cpuset_done(&now);
+        assert_int_equal(affinity_get(tid, &now), 0);
+        assert_true(cpuset_equal(&now, &original));
 }
 
 int main(void)
