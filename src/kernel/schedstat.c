@@ -73,17 +73,20 @@ static bool take_mask(struct scanner *line)
         return is_mask(&word);
 }
 
-/* Version 17 put a level's name before its mask. Its words tell, not the version: some vendors
+/* Version 17 put a level's name before its mask. The words tell, not the version: some vendors
  * carry the one without the other. */
 static bool is_domain_line(const struct schedstat_reader *reader, struct scanner line)
 {
+        bool has_mask;
         uint64_t level;
 
         if (!scan_prefix(&line, "domain") || !text_number(&line, &level))
                 return false;
-        if (!take_mask(&line) && !take_mask(&line))
-                return false;
-        return text_only_numbers(&line,
+        has_mask = take_mask(&line);
+        if (!has_mask)
+                has_mask = take_mask(&line);
+        return has_mask &&
+               text_only_numbers(&line,
                                  reader->version > VERSION_NEWEST ? 1 : DOMAIN_NUMBERS_LEAST);
 }
 

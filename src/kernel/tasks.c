@@ -48,34 +48,34 @@ static void process_path(char ret[static THREAD_PATH_SIZE], pid_t tgid)
 
 /* Walking the threads */
 
-static int open_dir(int dir_fd, const char *path, DIR **ret)
+/* NULL, and errno says why. */
+static DIR *open_dir(int dir_fd, const char *path)
 {
         _cleanup_close_ int fd = -1;
         DIR *dir;
 
-        fd = open_at(dir_fd, path, O_DIRECTORY);
+        fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
-                return fd;
+                return NULL;
         dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        (void)TAKE_FD(fd);
-        *ret = dir;
-        return 0;
+        if (dir)
+                (void)TAKE_FD(fd);
+        return dir;
 }
 
-/* The next name in DIR that is a number. Returns 1, 0 at the end, or a negative errno. */
-static int next_id(DIR *dir, pid_t *ret)
+/* The next name in DIR that is a number; 0 at the end, or a negative errno. */
+static int next_id(DIR *dir)
 {
         for (;;) {
                 const struct dirent *entry;
+                int id;
 
                 errno = 0;
                 entry = readdir(dir);
                 if (!entry)
                         return -errno;
-                if (parse_pid(entry->d_name, ret) == 0)
-                        return 1;
+                if (parse_pid(entry->d_name, &id) == 0)
+                        return id;
         }
 }
 
@@ -89,21 +89,20 @@ int tasks_list_process(int proc_fd, pid_t tgid, kernel_thread_fn fn, void *userd
 {
         _cleanup_closedir_ DIR *dir = NULL;
         char path[THREAD_PATH_SIZE];
-        pid_t tid;
-        int r;
+        pid_t tid; /* or why there is none */
 
         if (tgid <= 0)
                 return -ESRCH;
         process_path(path, tgid);
-        r = open_dir(proc_fd, path, &dir);
-        if (r < 0)
-                return is_gone(r) ? -ESRCH : r;
-        while ((r = next_id(dir, &tid)) > 0) {
-                r = fn(tgid, tid, userdata);
+        dir = open_dir(proc_fd, path);
+        if (!dir)
+                return is_gone(-errno) ? -ESRCH : -errno;
+        while ((tid = next_id(dir)) > 0) {
+                int r = fn(tgid, tid, userdata);
                 if (r != 0)
                         return r;
         }
-        return is_gone(r) ? 0 : r;
+        return is_gone(tid) ? 0 : tid;
 }
 
 /* Tells a refusal by the kernel from one by the caller's function, which ends the walk. */
@@ -125,21 +124,20 @@ int tasks_list(int proc_fd, kernel_thread_fn fn, void *userdata)
 {
         struct walk walk = {.fn = fn, .userdata = userdata};
         _cleanup_closedir_ DIR *dir = NULL;
-        pid_t tgid;
-        int r;
+        pid_t tgid; /* or why there is none */
 
-        r = open_dir(proc_fd, ".", &dir);
-        if (r < 0)
-                return r;
-        while ((r = next_id(dir, &tgid)) > 0) {
-                r = tasks_list_process(proc_fd, tgid, walk_thread, &walk);
+        dir = open_dir(proc_fd, ".");
+        if (!dir)
+                return -errno;
+        while ((tgid = next_id(dir)) > 0) {
+                int r = tasks_list_process(proc_fd, tgid, walk_thread, &walk);
                 if (walk.result != 0)
                         return walk.result;
                 /* One that has gone, or that hidepid= hides. */
                 if (r < 0 && !is_gone(r) && r != -EACCES && r != -EPERM)
                         return r;
         }
-        return r;
+        return tgid;
 }
 
 /* Threads */
