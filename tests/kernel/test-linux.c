@@ -3,6 +3,7 @@
 #include "fixture.h"
 #include "tree.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include "kernel/linux.h"
@@ -336,6 +337,80 @@ static void test_real_thread(void **state)
         assert_true(counters.run_nsec >= again.run_nsec);
 }
 
+/* The operations that struct kernel_ops marks [any], on one thread that stays, from several at a
+ * time. They must not disturb each other; a race detector sees more here than the results show. */
+static int ask_affinity(struct kernel *kernel, pid_t id)
+{
+        _cleanup_cpuset_ struct cpuset active = {0}, allowed = {0}, permitted = {0};
+        int r;
+
+        r = kernel->ops->get_affinity(kernel, id, &active);
+        if (r < 0)
+                return r;
+        r = kernel->ops->set_affinity(kernel, id, &active);
+        if (r < 0)
+                return r;
+        r = kernel->ops->read_allowed(kernel, id, id, &allowed);
+        if (r < 0)
+                return r;
+        return kernel->ops->read_cpuset(kernel, id, id, &permitted);
+}
+
+static int ask_counters(struct kernel *kernel, pid_t id)
+{
+        struct kernel_counters counters;
+        struct kernel_thread thread;
+        int handle, r;
+
+        r = kernel->ops->read_thread(kernel, id, id, &thread);
+        if (r < 0)
+                return r;
+        handle = kernel->ops->open_thread(kernel, id, id);
+        if (handle < 0)
+                return handle == -ENOENT ? 0 : handle; /* no CONFIG_SCHED_INFO */
+        r = kernel->ops->read_counters(kernel, handle, &counters);
+        kernel->ops->close_thread(kernel, handle);
+        if (r < 0)
+                return r;
+        return kernel->ops->read_counters_once(kernel, id, id, &counters);
+}
+
+/* Returns the first error, as a pointer: the test's own thread alone may fail it. */
+static void *ask_main(void *userdata)
+{
+        struct kernel *kernel = userdata;
+        struct kernel_switches switches;
+        int r = 0;
+
+        for (unsigned i = 0; i < 50 && r == 0; i++) {
+                /* Often not permitted, or not there; but the thread is. */
+                if (kernel->ops->read_switches(kernel, getpid(), &switches) == -ESRCH)
+                        r = -ESRCH;
+                if (r == 0)
+                        r = ask_affinity(kernel, getpid());
+                if (r == 0)
+                        r = ask_counters(kernel, getpid());
+        }
+        return (void *)(intptr_t)r;
+}
+
+static void test_real_threads_asking(void **state)
+{
+        _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        pthread_t threads[4];
+
+        (void)state;
+        assert_int_equal(linux_kernel_new(&kernel, NULL), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, ask_main, kernel), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+                void *error;
+
+                assert_int_equal(pthread_join(threads[i], &error), 0);
+                assert_null(error);
+        }
+}
+
 /* The trigger is set up once, where the kernel grants one, and reading goes on beside it. */
 static void test_real_pressure(void **state)
 {
@@ -384,6 +459,7 @@ int main(void)
                 cmocka_unit_test(test_few_descriptors),
                 cmocka_unit_test(test_real_machine),
                 cmocka_unit_test(test_real_thread),
+                cmocka_unit_test(test_real_threads_asking),
                 cmocka_unit_test(test_real_pressure),
                 cmocka_unit_test(test_real_events),
         };

@@ -282,6 +282,14 @@ static void test_tree(void **state)
         assert_int_equal(tasks_list(tree.fd, count, &n), 0);
         assert_int_equal(n, 2);
         assert_int_equal(tasks_list_process(tree.fd, 77, count, &n), -ESRCH);
+
+        /* What hidepid= closes is passed over (root sees it all the same). */
+        tree_write(&tree, "11/task/x/stat", STAT);
+        assert_int_equal(fchmodat(tree.fd, "11/task", 0, 0), 0);
+        assert_int_equal(tasks_list(tree.fd, count, &n), 0);
+        assert_int_equal(n, 4);
+        assert_int_equal(fchmodat(tree.fd, "11/task", 0700, 0), 0);
+
         assert_int_equal(tasks_list_process(tree.fd, 0, count, &n), -ESRCH);
         assert_int_equal(tasks_list_process(tree.fd, -1, count, &n), -ESRCH);
 
