@@ -121,9 +121,9 @@ struct kernel_ops {
         /* Counters of the whole machine. */
         int (*read_pressure)(struct kernel *kernel, uint64_t *ret_total_usec);
         int (*read_cpus)(struct kernel *kernel, struct kernel_cpus *ret);
-        /* A descriptor that has EPOLLPRI when threads waited for 20 ms or more of the last half second
-         * (two seconds without CAP_SYS_RESOURCE), at most once in that time; or a negative errno
-         * where the kernel grants no such trigger. Set up when first asked for. */
+        /* A descriptor that has EPOLLPRI when threads waited for 20 ms or more of the last half
+         * second (two seconds without CAP_SYS_RESOURCE), at most once in that time; or a negative
+         * errno where the kernel grants no such trigger. Set up when first asked for. */
         int (*pressure_fd)(struct kernel *kernel);
 
         /* Calls FN for every thread; a non-zero return ends the walk and is returned. Threads that
@@ -134,7 +134,8 @@ struct kernel_ops {
 
         /* A thread's counters behind a handle (0 or more) that names this very thread for good:
          * once it is gone read_counters says -ESRCH, whoever has its TID then. -EMFILE, -ENFILE
-         * when there is no room. [any] */
+         * when there is no room; -ENOENT for a living thread where the kernel has no such counters.
+         * [any] */
         int (*open_thread)(struct kernel *kernel, pid_t tgid, pid_t tid);
         int (*dup_thread)(struct kernel *kernel, int handle);
         void (*close_thread)(struct kernel *kernel, int handle);
@@ -148,7 +149,7 @@ struct kernel_ops {
         /* Affinity [any]. get_affinity: sched_getaffinity(2), active CPUs only. read_allowed: the
          * whole mask (Cpus_allowed of status), offline CPUs included. read_cpuset: what the
          * thread's cpuset permits (its effective CPUs); all online CPUs where there are no cpusets.
-         */
+         * What RET held before is not freed. */
         int (*get_affinity)(struct kernel *kernel, pid_t tid, struct cpuset *ret);
         int (*set_affinity)(struct kernel *kernel, pid_t tid, const struct cpuset *set);
         int (*read_allowed)(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret);

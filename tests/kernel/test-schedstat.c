@@ -175,6 +175,9 @@ static void test_bad(void **state)
                 HEAD("15") "cpu 0 1 2 3 4 5 6 7 8 9\n",
                 HEAD("15") "cpu8192 1 2 3 4 5 6 7 8 9\n",
                 HEAD("15") "cpu4294967296 1 2 3 4 5 6 7 8 9\n",
+                /* A number is missing: what follows must not take its place. */
+                HEAD("15") "cpu0 1 2 3  5 6 7 8 9 10\n",
+                HEAD("15") "cpu0 1 2 3 4 5 6 7 8 9 \ncpu1\n",
                 /* Out of order, twice. */
                 HEAD("15") "cpu1 1 2 3 4 5 6 7 8 9\ncpu0 1 2 3 4 5 6 7 8 9\n",
                 HEAD("15") "cpu1 1 2 3 4 5 6 7 8 9\ncpu1 1 2 3 4 5 6 7 8 9\n",
