@@ -190,7 +190,10 @@ static int run(void)
         r = restore(kernel, ledger);
         if (arg_restore)
                 return r;
-        return service_run(kernel, ledger, &options);
+        r = service_run(kernel, ledger, &options);
+        if (r == -EBUSY)
+                _exit(EXIT_FAILURE); /* without freeing what a stuck thread still uses */
+        return r;
 }
 
 int main(int argc, char **argv)

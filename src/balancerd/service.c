@@ -24,15 +24,6 @@ struct service {
         int error; /* what ended the loop */
 };
 
-static void service_done(struct service *service)
-{
-        sd_event_source_unref(service->tick);
-        sd_event_source_unref(service->births);
-        sd_event_source_unref(service->pressure);
-        sd_event_unref(service->event);
-        balancer_free(service->balancer);
-}
-
 static void on_decision(const struct decision *decision, void *userdata)
 {
         char line[DECISION_LINE_SIZE];
@@ -288,19 +279,37 @@ static int tell_ready(const struct service *service, bool observe)
         return 0;
 }
 
-int service_run(struct kernel *kernel, struct ledger *ledger, const struct service_options *options)
+static int run(struct service *service, struct ledger *ledger,
+               const struct service_options *options)
 {
-        _cleanup_(service_done) struct service service = {.kernel = kernel};
         int r;
 
-        r = start(&service, ledger, options);
+        r = start(service, ledger, options);
         if (r < 0)
                 return r;
-        r = tell_ready(&service, options->observe);
+        r = tell_ready(service, options->observe);
         if (r < 0)
                 return log_error_errno(r, "cannot start");
-        r = sd_event_loop(service.event);
+        r = sd_event_loop(service->event);
         if (r < 0)
                 return log_error_errno(r, "the event loop failed");
-        return service.error;
+        return service->error;
+}
+
+int service_run(struct kernel *kernel, struct ledger *ledger, const struct service_options *options)
+{
+        struct service service = {.kernel = kernel};
+        int r;
+
+        r = run(&service, ledger, options);
+        sd_event_source_unref(service.tick);
+        sd_event_source_unref(service.births);
+        sd_event_source_unref(service.pressure);
+        sd_event_unref(service.event);
+        if (balancer_free(service.balancer) == -EBUSY) {
+                log_error("a move is stuck in the kernel: \"balancerd --restore\" gives back its "
+                          "mask once it is through");
+                return -EBUSY;
+        }
+        return r;
 }

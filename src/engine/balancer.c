@@ -23,6 +23,9 @@
 #define SAVINGS_MAX (20 * NSEC_PER_MSEC)
 /* A thread whose mask somebody else has set is left alone for so long. */
 #define LEFT_ALONE_FOR (10 * NSEC_PER_SEC)
+/* A move that takes longer than this is stuck: on PREEMPT_RT behind a thread that the kernel itself
+ * keeps from migrating, or behind a real-time thread that does not let go. */
+#define STUCK_AFTER (NSEC_PER_SEC)
 /* Observing: the same move of the same thread is told again after this. */
 #define TELL_AGAIN (10 * NSEC_PER_SEC)
 
@@ -44,6 +47,7 @@ struct balancer {
         unsigned lags_capacity;
         struct flight *flights; /* by the cookie of the request */
         unsigned n_flights, flights_capacity;
+        nsec_t stuck_told; /* since when the stuck move was under way that was told last */
         struct balancer_counts counts;
 };
 
@@ -137,11 +141,13 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
         return 0;
 }
 
-void balancer_free(struct balancer *b)
+int balancer_free(struct balancer *b)
 {
+        int r;
+
         if (!b)
-                return;
-        mover_free(b->mover);
+                return 0;
+        r = mover_free(b->mover);
         if (b->sampler.kernel)
                 sampler_done(&b->sampler);
         plan_done(&b->plan);
@@ -149,6 +155,7 @@ void balancer_free(struct balancer *b)
         free(b->lags);
         free(b->flights);
         free(b);
+        return r;
 }
 
 static int prio_of(const struct kernel_thread *stat)
@@ -346,6 +353,19 @@ static int decide_all(struct balancer *b, struct snapshot *snapshot)
         return carry_out(b);
 }
 
+/* Tells once of a move that the kernel does not finish. */
+static void look_for_stuck_moves(struct balancer *b)
+{
+        nsec_t since = b->mover ? mover_stuck_since(b->mover) : 0;
+
+        if (since == 0 || since == b->stuck_told || b->sampler.now < since + STUCK_AFTER)
+                return;
+        b->stuck_told = since;
+        notice(b, LOG_WARNING,
+               "the kernel has not finished a move for a second: its thread is narrow until then; "
+               "others go on being moved");
+}
+
 int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
 {
         nsec_t started = b->kernel->ops->cpu_time(b->kernel), cost;
@@ -363,6 +383,7 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
         r = balancer_collect(b);
         if (r < 0)
                 return r;
+        look_for_stuck_moves(b);
         cost = b->kernel->ops->cpu_time(b->kernel) - started;
         *ret_next_at = pace_next(&b->pace, &b->sampler.settings, b->sampler.now, cost,
                                  b->sampler.has_unbalanced ? SAVINGS_MAX : 0, outcome.trouble);
