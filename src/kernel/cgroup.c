@@ -22,7 +22,7 @@ static bool is_octal(char c)
  * memory runs out. */
 static char *unescape(const struct scanner *word)
 {
-        char *text = malloc((size_t)(word->end - word->at) + 1), *to = text;
+        char *text = calloc(1, (size_t)(word->end - word->at) + 1), *to = text;
 
         if (!text)
                 return NULL;
@@ -35,7 +35,6 @@ static char *unescape(const struct scanner *word)
                         *to++ = *p++;
                 }
         }
-        *to = '\0';
         return text;
 }
 

@@ -142,7 +142,7 @@ static bool read_capacity(int sys_fd, unsigned id, float *ret)
 
         (void)snprintf(path, sizeof(path), "devices/system/cpu/cpu%u/cpu_capacity", id);
         n = read_small_at(sys_fd, path, text, sizeof(text));
-        s = (struct scanner){text, text + MAX(n, 0)};
+        s = (struct scanner){text, text + (n > 0 ? n : 0)};
         if (!scan_u64(&s, &value) || value == 0 || value > UINT16_MAX)
                 return false;
         *ret = (float)value;
@@ -226,11 +226,13 @@ static int capacities_from_kinds(struct machine *machine, hwloc_topology_t hwloc
         return 1;
 }
 
-/* HWLOC may be NULL. Where no source knows, all CPUs stay equal. */
+/* HWLOC may be NULL. Where no source knows, all CPUs stay equal. -EINVAL without any CPU. */
 static int find_capacities(struct machine *machine, int sys_fd, hwloc_topology_t hwloc)
 {
         int r;
 
+        if (machine->n == 0)
+                return -EINVAL;
         r = sys_fd < 0 ? 0 : capacities_from_kernel(machine, sys_fd);
         if (r == 0 && hwloc)
                 r = capacities_from_kinds(machine, hwloc, true);

@@ -62,16 +62,18 @@ static void walk_done(struct walk *walk)
 
 int unbalanced_new(struct unbalanced **ret, const struct cgroup_mounts *mounts, int sys_fd)
 {
-        _cleanup_(unbalanced_freep) struct unbalanced *u = NULL;
+        _cleanup_close_ int inotify_fd = -EBADF;
+        struct unbalanced *u;
 
+        inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        if (inotify_fd < 0)
+                return -errno;
         u = malloc(sizeof(*u));
         if (!u)
                 return -ENOMEM;
-        *u = (struct unbalanced){.mounts = mounts, .sys_fd = sys_fd};
-        u->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (u->inotify_fd < 0)
-                return -errno;
-        *ret = TAKE_PTR(u);
+        *u = (struct unbalanced){
+                .mounts = mounts, .sys_fd = sys_fd, .inotify_fd = TAKE_FD(inotify_fd)};
+        *ret = u;
         return 0;
 }
 
@@ -79,8 +81,7 @@ void unbalanced_free(struct unbalanced *u)
 {
         if (!u)
                 return;
-        if (u->inotify_fd >= 0)
-                close(u->inotify_fd);
+        close(u->inotify_fd);
         free(u->watches.wds);
         cpuset_done(&u->online);
         cpuset_done(&u->isolated);
@@ -288,7 +289,7 @@ static enum partition read_partition(int dir_fd)
 {
         char text[64];
         ssize_t n = read_small_at(dir_fd, "cpuset.cpus.partition", text, sizeof(text));
-        struct scanner s = {text, text + MAX(n, 0)}, line;
+        struct scanner s = {text, text + (n > 0 ? n : 0)}, line;
 
         if (!scan_line(&s, &line))
                 return PARTITION_MEMBER;
@@ -319,7 +320,7 @@ static bool hands_on_cpusets(int dir_fd)
 {
         char text[256];
         ssize_t n = read_small_at(dir_fd, "cgroup.subtree_control", text, sizeof(text));
-        struct scanner s = {text, text + MAX(n, 0)}, word;
+        struct scanner s = {text, text + (n > 0 ? n : 0)}, word;
 
         if (n < 0)
                 return true;

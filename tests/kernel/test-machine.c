@@ -81,12 +81,12 @@ static void test_shapes(void **state)
                 unsigned cpus, cores, llcs, nodes;
         } shapes[] = {
                 {"node:1 core:1 pu:1", 1, 1, 1, 1},
-                {"core:4 pu:1", 4, 4, 1, 1},
-                {"pu:4", 4, 4, 1, 1},
-                {"pack:2 core:4 pu:2", 16, 8, 2, 1},      /* no caches: packages */
-                {"pack:2 l2:4 core:1 pu:2", 16, 8, 8, 1}, /* L2 only */
-                {"l3:2 l2:2 l1d:2 core:1 pu:1", 8, 8, 2, 1},
-                {"l1d:4 core:1 pu:1", 4, 4, 1, 1},              /* an L1 cache is no last level */
+                {"[numa] core:4 pu:1", 4, 4, 1, 1},
+                {"[numa] pu:4", 4, 4, 1, 1},
+                {"[numa] pack:2 core:4 pu:2", 16, 8, 2, 1},      /* no caches: packages */
+                {"[numa] pack:2 l2:4 core:1 pu:2", 16, 8, 8, 1}, /* L2 only */
+                {"[numa] l3:2 l2:2 l1d:2 core:1 pu:1", 8, 8, 2, 1},
+                {"[numa] l1d:4 core:1 pu:1", 4, 4, 1, 1},       /* an L1 cache is no last level */
                 {"pack:1 l3:1 node:2 core:2 pu:1", 4, 4, 2, 2}, /* a cache over two nodes */
         };
 
@@ -104,7 +104,7 @@ static void test_shapes(void **state)
 static void test_interleaved_numbers(void **state)
 {
         _cleanup_(topology_freep) struct topology *t =
-                convert(synthetic("l3:1 core:4 pu:2(indexes=0,4,1,5,2,6,3,7)"), NULL);
+                convert(synthetic("[numa] l3:1 core:4 pu:2(indexes=0,4,1,5,2,6,3,7)"), NULL);
 
         (void)state;
         assert_true(share_core(t, 0, 4));
@@ -128,7 +128,7 @@ static void test_offline_and_unknown(void **state)
 
 static void test_no_cpu(void **state)
 {
-        hwloc_topology_t hwloc = synthetic("pu:2");
+        hwloc_topology_t hwloc = synthetic("[numa] pu:2");
         const struct cpuset none = {0};
         struct topology *t = NULL;
 
@@ -167,7 +167,7 @@ static void add_kind(hwloc_topology_t hwloc, unsigned first, unsigned last, int 
 static void test_hybrid_by_clock(void **state)
 {
         _cleanup_(topology_freep) struct topology *t = NULL;
-        hwloc_topology_t hwloc = synthetic("l3:1 core:8 pu:1");
+        hwloc_topology_t hwloc = synthetic("[numa] l3:1 core:8 pu:1");
 
         (void)state;
         add_kind(hwloc, 0, 3, 1, "5000");
@@ -181,7 +181,7 @@ static void test_hybrid_by_clock(void **state)
 static void test_favoured_core(void **state)
 {
         _cleanup_(topology_freep) struct topology *t = NULL;
-        hwloc_topology_t hwloc = synthetic("l3:1 core:4 pu:1");
+        hwloc_topology_t hwloc = synthetic("[numa] l3:1 core:4 pu:1");
 
         (void)state;
         add_kind(hwloc, 0, 0, 1, "5000");
@@ -194,7 +194,7 @@ static void test_favoured_core(void **state)
 static void test_hybrid_by_rank(void **state)
 {
         _cleanup_(topology_freep) struct topology *t = NULL;
-        hwloc_topology_t hwloc = synthetic("l3:1 core:6 pu:1");
+        hwloc_topology_t hwloc = synthetic("[numa] l3:1 core:6 pu:1");
 
         (void)state;
         add_kind(hwloc, 0, 1, 20, NULL);
