@@ -12,7 +12,8 @@
  * is one domain, or each topmost cpuset that has it is one, overlapping ones together. A domain of
  * one CPU is none. So a machine of one CPU is unbalanced, in both ways of looking.
  *
- * In a container the topmost cpuset seen is taken for the top.
+ * In a container the topmost cpuset seen is taken for the top. Cgroups nested deeper than 16, and
+ * those beyond the first 4,096, count as if they were not there.
  */
 
 #include "base/cpuset.h"

@@ -327,6 +327,8 @@ static void test_forged_message(void **state)
         address.nl_groups = 0;
         if (sendto(fd, &message, sizeof(message), 0, (struct sockaddr *)&address, size) < 0) {
                 assert_int_equal(errno, EPERM);
+                procevents_free(TAKE_PTR(events));
+                close(TAKE_FD(fd));
                 print_message("skipped: sending to a listener needs CAP_NET_ADMIN\n");
                 skip();
         }
