@@ -165,8 +165,27 @@ static int prio_of(const struct kernel_thread *stat)
         return 120 + stat->nice;
 }
 
-static struct decision decide(const struct balancer *b, const struct hot *hot,
-                              const struct move *move)
+/* By taskstats where that is asked for and works, otherwise from the status file. */
+static void read_switches(struct balancer *b, struct decision *decision)
+{
+        const struct kernel_ops *ops = b->kernel->ops;
+        struct settings *settings = &b->sampler.settings;
+        int r = -ENODATA;
+
+        if (settings->taskstats) {
+                r = ops->read_switches(b->kernel, decision->tid, &decision->switches);
+                if (r < 0 && r != -ESRCH) {
+                        sources_note(&b->sampler.sources, KERNEL_TASKSTATS, r);
+                        settings->taskstats = false;
+                }
+        }
+        if (r < 0)
+                r = ops->read_status_switches(b->kernel, decision->tgid, decision->tid,
+                                              &decision->switches);
+        decision->has_switches = r == 0;
+}
+
+static struct decision decide(struct balancer *b, const struct hot *hot, const struct move *move)
 {
         const struct topology *topology = b->sampler.topology;
         struct decision decision = {
@@ -184,6 +203,7 @@ static struct decision decide(const struct balancer *b, const struct hot *hot,
         };
 
         memcpy(decision.comm, hot->stat.comm, sizeof(decision.comm));
+        read_switches(b, &decision);
         return decision;
 }
 

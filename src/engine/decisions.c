@@ -62,21 +62,26 @@ static void format_failure(const struct decision *decision, char *ret, size_t si
 
 void decision_format(const struct decision *decision, char ret_line[static DECISION_LINE_SIZE])
 {
-        char comm[ESCAPED_SIZE(KERNEL_COMM_SIZE)], chain[32] = "", failure[64], took[32] = "";
+        char comm[ESCAPED_SIZE(KERNEL_COMM_SIZE)], chain[32] = "", failure[64], took[40] = "";
+        char switches[64] = "";
 
         if (decision->chain > 0)
                 snprintf(chain, sizeof(chain), " chain=%u", decision->chain);
+        if (decision->has_switches)
+                snprintf(switches, sizeof(switches), " nvcsw=%llu nivcsw=%llu",
+                         (unsigned long long)decision->switches.n_voluntary,
+                         (unsigned long long)decision->switches.n_involuntary);
         if (decision->carried_out)
                 snprintf(took, sizeof(took), " took_usec=%llu",
                          (unsigned long long)(decision->took / NSEC_PER_USEC));
         format_failure(decision, failure, sizeof(failure));
         snprintf(ret_line, DECISION_LINE_SIZE,
                  "%ssched_migrate_task: comm=%s pid=%d prio=%d orig_cpu=%u dest_cpu=%u rq=%u "
-                 "why=%s%s load=%.2f:%.2f gain=%.2f%s%s%s",
+                 "why=%s%s load=%.2f:%.2f gain=%.2f%s%s%s%s",
                  decision->carried_out ? "" : "would: ",
                  escape_text(decision->comm, sizeof(decision->comm), comm), decision->tid,
                  decision->prio, decision->from, decision->to, decision->from,
                  move_reason_to_string(decision->reason), chain, (double)decision->load_from,
                  (double)decision->load_to, (double)decision->gain,
-                 decision->reason == MOVE_ROTATE ? "s" : "", took, failure);
+                 decision->reason == MOVE_ROTATE ? "s" : "", switches, took, failure);
 }

@@ -22,6 +22,9 @@ struct decision {
         unsigned chain; /* of this plan; 0: none */
         float gain;
         float load_from, load_to; /* demand on both CPUs before, in threads */
+        bool has_switches;        /* `switches` could be read */
+        struct kernel_switches
+                switches;         /* of the thread so far: taken off its CPU often, it competes */
         bool carried_out;         /* false: only observed */
         enum mover_result result; /* if carried out */
         int error;
@@ -41,12 +44,14 @@ uint64_t decisions_count(const struct decisions *decisions);
 /* The decision that was the NUMBERth added (0 the first), or NULL once it is overwritten. */
 const struct decision *decisions_get(const struct decisions *decisions, uint64_t number);
 
-#define DECISION_LINE_SIZE 384
+#define DECISION_LINE_SIZE 448
 
 /*
  * One line as the kernel's trace event sched_migrate_task prints it, with what balancerd adds:
  *   sched_migrate_task: comm=hog pid=4711 prio=120 orig_cpu=0 dest_cpu=1 rq=0 why=balance
- *   load=4.00:0.00 gain=3.00 took_usec=12
- * (all on one line). An observed one begins with "would: ", a failed one ends with its result.
+ *   load=4.00:0.00 gain=3.00 nvcsw=3 nivcsw=214
+ *   took_usec=12
+ * (all on one line; gain=0.08s is lag in seconds, of why=rotate; nvcsw and nivcsw are
+ * getrusage(2)'s). An observed one begins with "would: ", a failed one ends with its result.
  */
 void decision_format(const struct decision *decision, char ret_line[static DECISION_LINE_SIZE]);

@@ -26,8 +26,8 @@ static const char *describe(enum kernel_source source)
                        "are "
                        "found by looking through /proc, later";
         case KERNEL_TASKSTATS:
-                return "no taskstats (CONFIG_TASKSTATS, CAP_NET_ADMIN): switch counts are not "
-                       "shown";
+                return "no taskstats (CONFIG_TASKSTATS, CAP_NET_ADMIN): switch counts are "
+                       "read from status files";
         case KERNEL_CGROUP:
                 return "no cpusets: CPUs are taken to be balanced unless the kernel lists them as "
                        "isolated";

@@ -81,7 +81,7 @@ struct kernel_event {
                                           that process's parent) */
 };
 
-/* taskstats, where it is switched on. */
+/* How often a thread gave up its CPU, and how often the CPU was taken from it. */
 struct kernel_switches {
         uint64_t n_voluntary, n_involuntary;
 };
@@ -144,7 +144,10 @@ struct kernel_ops {
         int (*read_thread)(struct kernel *kernel, pid_t tgid, pid_t tid, struct kernel_thread *ret);
         int (*read_counters_once)(struct kernel *kernel, pid_t tgid, pid_t tid,
                                   struct kernel_counters *ret);
+        /* By taskstats, and from the thread's status file. */
         int (*read_switches)(struct kernel *kernel, pid_t tid, struct kernel_switches *ret);
+        int (*read_status_switches)(struct kernel *kernel, pid_t tgid, pid_t tid,
+                                    struct kernel_switches *ret);
 
         /* Affinity [any]. get_affinity: sched_getaffinity(2), active CPUs only. read_allowed: the
          * whole mask (Cpus_allowed of status), offline CPUs included. read_cpuset: what the

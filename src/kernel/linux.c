@@ -371,6 +371,12 @@ static int linux_read_switches(struct kernel *kernel, pid_t tid, struct kernel_s
         return r;
 }
 
+static int linux_read_status_switches(struct kernel *kernel, pid_t tgid, pid_t tid,
+                                      struct kernel_switches *ret)
+{
+        return task_read_switches(to_linux(kernel)->proc_fd, tgid, tid, ret);
+}
+
 /* Affinity */
 
 static int linux_get_affinity(struct kernel *kernel, pid_t tid, struct cpuset *ret)
@@ -463,6 +469,7 @@ static const struct kernel_ops linux_ops = {
         .read_thread = linux_read_thread,
         .read_counters_once = linux_read_counters_once,
         .read_switches = linux_read_switches,
+        .read_status_switches = linux_read_status_switches,
         .get_affinity = linux_get_affinity,
         .set_affinity = linux_set_affinity,
         .read_allowed = linux_read_allowed,

@@ -194,16 +194,27 @@ int task_read_stat(int proc_fd, pid_t tgid, pid_t tid, struct kernel_thread *ret
         return thread_parse_stat(text, (size_t)n, ret);
 }
 
-int task_read_allowed(int proc_fd, pid_t tgid, pid_t tid, struct cpuset *ret)
+static int read_status(int proc_fd, pid_t tgid, pid_t tid, struct buffer *text)
 {
         _cleanup_close_ int fd = open_thread_file(proc_fd, tgid, tid, "status");
+
+        return fd < 0 ? fd : buffer_read_fd(text, fd); /* a list of 65,536 groups may be in it */
+}
+
+int task_read_allowed(int proc_fd, pid_t tgid, pid_t tid, struct cpuset *ret)
+{
         _cleanup_buffer_ struct buffer text = {0};
         int r;
 
-        if (fd < 0)
-                return fd;
-        r = buffer_read_fd(&text, fd); /* a list of 65,536 groups is among it */
-        if (r < 0)
-                return r;
-        return thread_parse_allowed(text.data, text.length, ret);
+        r = read_status(proc_fd, tgid, tid, &text);
+        return r < 0 ? r : thread_parse_allowed(text.data, text.length, ret);
+}
+
+int task_read_switches(int proc_fd, pid_t tgid, pid_t tid, struct kernel_switches *ret)
+{
+        _cleanup_buffer_ struct buffer text = {0};
+        int r;
+
+        r = read_status(proc_fd, tgid, tid, &text);
+        return r < 0 ? r : thread_parse_switches(text.data, text.length, ret);
 }

@@ -21,3 +21,4 @@ int task_read_counters(int fd, struct kernel_counters *ret);
 
 int task_read_stat(int proc_fd, pid_t tgid, pid_t tid, struct kernel_thread *ret);
 int task_read_allowed(int proc_fd, pid_t tgid, pid_t tid, struct cpuset *ret);
+int task_read_switches(int proc_fd, pid_t tgid, pid_t tid, struct kernel_switches *ret);

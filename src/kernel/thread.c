@@ -131,18 +131,55 @@ int thread_parse_stat(const char *text, size_t length, struct kernel_thread *ret
         return 0;
 }
 
+/* Finds the line of a status file that begins with KEY; what follows KEY is taken off the text. No
+ * name can fake a line: the kernel escapes line ends here. */
+static bool find_line(struct scanner *rest, const char *key, struct scanner *ret_value)
+{
+        struct scanner line;
+
+        while (text_line(rest, &line))
+                if (scan_prefix(&line, key)) {
+                        *ret_value = line;
+                        return true;
+                }
+        return false;
+}
+
+static bool find_count(struct scanner *rest, const char *key, uint64_t *ret)
+{
+        struct scanner value;
+        uint64_t count;
+
+        if (!find_line(rest, key, &value))
+                return false;
+        scan_blank(&value);
+        if (!scan_u64(&value, &count) || !scan_end(&value))
+                return false;
+        *ret = count;
+        return true;
+}
+
+int thread_parse_switches(const char *text, size_t length, struct kernel_switches *ret)
+{
+        struct scanner rest = {text, text + length};
+        struct kernel_switches switches;
+
+        if (!find_count(&rest, "voluntary_ctxt_switches:", &switches.n_voluntary) ||
+            !find_count(&rest, "nonvoluntary_ctxt_switches:", &switches.n_involuntary))
+                return -EPROTO;
+        *ret = switches;
+        return 0;
+}
+
 int thread_parse_allowed(const char *text, size_t length, struct cpuset *ret)
 {
         _cleanup_cpuset_ struct cpuset set = {0};
-        struct scanner rest = {text, text + length}, line;
+        struct scanner rest = {text, text + length}, value;
         int r;
 
-        /* No name can fake this line: the kernel escapes line ends here. */
-        do {
-                if (!text_line(&rest, &line))
-                        return -EPROTO;
-        } while (!scan_prefix(&line, "Cpus_allowed:"));
-        r = cpuset_parse_mask(line.at, (size_t)(line.end - line.at), &set);
+        if (!find_line(&rest, "Cpus_allowed:", &value))
+                return -EPROTO;
+        r = cpuset_parse_mask(value.at, (size_t)(value.end - value.at), &set);
         if (r < 0)
                 return r == -EINVAL ? -EPROTO : r;
         if (cpuset_is_empty(&set))

@@ -17,6 +17,9 @@ int thread_parse_counters(const char *text, size_t length, struct kernel_counter
 /* stat. The name in it may hold any bytes but NUL, line ends and parentheses among them. */
 int thread_parse_stat(const char *text, size_t length, struct kernel_thread *ret);
 
+/* voluntary_ctxt_switches and nonvoluntary_ctxt_switches of status. */
+int thread_parse_switches(const char *text, size_t length, struct kernel_switches *ret);
+
 /* Cpus_allowed of status, never empty. Also -ENOMEM, and -ERANGE for a CPU of CPUSET_MAX or more.
  */
 int thread_parse_allowed(const char *text, size_t length, struct cpuset *ret);

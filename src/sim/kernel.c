@@ -319,6 +319,13 @@ static int sim_read_switches(struct kernel *kernel, pid_t tid, struct kernel_swi
         return -ENOSYS;
 }
 
+static int sim_read_status_switches(struct kernel *kernel, pid_t tgid, pid_t tid,
+                                    struct kernel_switches *ret)
+{
+        (void)tgid;
+        return sim_read_switches(kernel, tid, ret);
+}
+
 /* Affinity. */
 
 static int sim_get_affinity(struct kernel *kernel, pid_t tid, struct cpuset *ret)
@@ -437,6 +444,7 @@ static const struct kernel_ops ops = {
         .read_thread = sim_read_thread,
         .read_counters_once = sim_read_counters_once,
         .read_switches = sim_read_switches,
+        .read_status_switches = sim_read_status_switches,
         .get_affinity = sim_get_affinity,
         .set_affinity = sim_set_affinity,
         .read_allowed = sim_read_allowed,

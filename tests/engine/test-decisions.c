@@ -50,6 +50,13 @@ static void test_lines(void **state)
                     "would: sched_migrate_task: comm=hog pid=4711 prio=120 orig_cpu=0 dest_cpu=1 "
                     "rq=0 why=chain chain=2 load=4.00:0.00 gain=3.00");
         decision = sample();
+        decision.has_switches = true;
+        decision.switches = (struct kernel_switches){.n_voluntary = 3, .n_involuntary = 214};
+        assert_line(&decision,
+                    "sched_migrate_task: comm=hog pid=4711 prio=120 orig_cpu=0 dest_cpu=1 "
+                    "rq=0 why=balance load=4.00:0.00 gain=3.00 nvcsw=3 nivcsw=214 "
+                    "took_usec=12");
+        decision = sample();
         decision.result = MOVER_DENIED;
         decision.error = -EPERM;
         assert_line(&decision,
@@ -73,6 +80,8 @@ static void test_hostile_name(void **state)
         decision.gain = decision.load_from = decision.load_to = -1e9F;
         decision.result = MOVER_INVALID;
         decision.error = -ENOTRECOVERABLE;
+        decision.has_switches = true;
+        decision.switches = (struct kernel_switches){UINT64_MAX, UINT64_MAX};
         decision_format(&decision, line);
         assert_non_null(strstr(line, "comm=\\x0a\\x0a"));
         assert_null(strchr(line, '\n'));

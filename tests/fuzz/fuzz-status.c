@@ -6,9 +6,21 @@
 
 #include "kernel/thread.h"
 
+static void check_switches(const uint8_t *data, size_t size)
+{
+        struct kernel_switches switches = {.n_voluntary = 1, .n_involuntary = 2};
+
+        if (thread_parse_switches((const char *)data, size, &switches) < 0)
+                REQUIRE(switches.n_voluntary == 1 && switches.n_involuntary == 2);
+        else
+                REQUIRE(memmem(data, size, "\nnonvoluntary_ctxt_switches:", 28));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         _cleanup_cpuset_ struct cpuset set = {0};
+
+        check_switches(data, size);
 
         if (thread_parse_allowed((const char *)data, size, &set) < 0) {
                 REQUIRE(!set.words);

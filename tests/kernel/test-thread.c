@@ -219,6 +219,38 @@ static void test_stat_truncated(void **state)
         assert_int_equal(parse_stat(hostile, strlen(hostile), &thread), 0);
 }
 
+static void test_switches(void **state)
+{
+        static const struct {
+                const char *text;
+                int error;
+        } cases[] = {
+                {"voluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t34\n", 0},
+                {"Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t34\nx\n", 0},
+                {"", -EPROTO},
+                {"voluntary_ctxt_switches:\t12\n", -EPROTO},
+                {"nonvoluntary_ctxt_switches:\t34\n", -EPROTO},
+                {"voluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t34", -EPROTO},
+                {"voluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t\n", -EPROTO},
+                {"voluntary_ctxt_switches:\t-1\nnonvoluntary_ctxt_switches:\t34\n", -EPROTO},
+                {"voluntary_ctxt_switches:\t12 0\nnonvoluntary_ctxt_switches:\t34\n", -EPROTO},
+                {"voluntary_ctxt_switches:\t99999999999999999999\n"
+                 "nonvoluntary_ctxt_switches:\t34\n",
+                 -EPROTO},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct kernel_switches switches = {1, 2};
+                const char *text = cases[i].text;
+
+                assert_int_equal(thread_parse_switches(text, strlen(text), &switches),
+                                 cases[i].error);
+                assert_int_equal(switches.n_voluntary, cases[i].error ? 1 : 12);
+                assert_int_equal(switches.n_involuntary, cases[i].error ? 2 : 34);
+        }
+}
+
 static void test_allowed(void **state)
 {
         static const struct {
@@ -278,11 +310,11 @@ static void test_allowed_truncated(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_counters),          cmocka_unit_test(test_counters_truncated),
-                cmocka_unit_test(test_stat_fixtures),     cmocka_unit_test(test_stat_fields),
-                cmocka_unit_test(test_stat_names),        cmocka_unit_test(test_stat_bad),
-                cmocka_unit_test(test_stat_truncated),    cmocka_unit_test(test_allowed),
-                cmocka_unit_test(test_allowed_truncated),
+                cmocka_unit_test(test_counters),       cmocka_unit_test(test_counters_truncated),
+                cmocka_unit_test(test_stat_fixtures),  cmocka_unit_test(test_stat_fields),
+                cmocka_unit_test(test_stat_names),     cmocka_unit_test(test_stat_bad),
+                cmocka_unit_test(test_stat_truncated), cmocka_unit_test(test_switches),
+                cmocka_unit_test(test_allowed),        cmocka_unit_test(test_allowed_truncated),
         };
 
         return cmocka_run_group_tests_name("thread", tests, NULL, NULL);
