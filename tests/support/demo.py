@@ -56,7 +56,7 @@ def print_table(before, after, moves):
     total_before, total_after = before.work_by_tick()[-1][1], after.work_by_tick()[-1][1]
     say(f"{'work in all':<24}{total_before / 1000:>10.0f} k{total_after / 1000:>14.0f} k")
     say(f"{'waited, all threads':<24}{waits(before):>10.1f} s{waits(after):>14.1f} s")
-    say(f"{'moves':<24}{0:>12}{moves:>16}")
+    say(f"{'moves of these threads':<24}{0:>12}{moves:>16}")
     say(f"{'':24}{'':12}{total_after / total_before:>15.2f} times the work")
 
 
