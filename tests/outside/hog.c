@@ -416,6 +416,8 @@ static int run(const struct options *options)
         sigset_t signals;
         int r;
 
+        /* Busy threads that nobody waits for are nothing to leave behind. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
         sigemptyset(&signals);
         sigaddset(&signals, SIGTERM);
         sigaddset(&signals, SIGINT);

@@ -77,7 +77,8 @@ def show(arranged):
 
 def main():
     # Ctrl-C and a kill both unwind every `with` on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     masks = procfs.masks()
     status = 0
     try:

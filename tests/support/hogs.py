@@ -92,6 +92,7 @@ class Hogs:
             text=True,
             encoding="ascii",
             preexec_fn=preexec,
+            start_new_session=True,  # Ctrl-C is for us: we end them
         )
         self.n_hogs = int(options.get("threads", options.get("processes", 4)))
         self.wait_for_reports("start", self.n_hogs)
