@@ -3,7 +3,11 @@
 # clang-tidy with the checks that .clang-tidy chooses.
 . "$top_srcdir/tests/lint/common.sh"
 need clang-tidy
-export LINT_FLAGS top_srcdir
+export LINT_FLAGS
+status=0
 # shellcheck disable=SC2016
-for_each_source bash -c \
-    'exec clang-tidy --quiet --config-file="$top_srcdir/.clang-tidy" "$0" -- $LINT_FLAGS 2>&1'
+for folder in src tests; do
+    for_each_source "$top_srcdir/$folder" bash -c \
+        'exec clang-tidy --quiet --config-file="$top_srcdir/.clang-tidy" "$0" -- $LINT_FLAGS 2>&1' || status=1
+done
+exit $status

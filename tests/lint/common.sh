@@ -11,12 +11,9 @@ need() {
     }
 }
 
-# Every C file of the project, or with an argument those that are named so ("*.c").
-sources() {
-    find "$top_srcdir/src" "$top_srcdir/tests" -name "${1:-*.[ch]}" | LC_ALL=C sort
-}
-
-# Runs the command on every source file in turn, two at a time; fails if any fails.
+# Runs a command on every C file below a folder, two at a time; fails if any of them fails.
 for_each_source() {
-    sources '*.c' | xargs -r -P 2 -n 1 "$@"
+    local folder=$1
+    shift
+    find "$folder" -name '*.c' | LC_ALL=C sort | xargs -r -P 2 -n 1 "$@"
 }

@@ -3,4 +3,5 @@
 # The layout that .clang-format describes.
 . "$top_srcdir/tests/lint/common.sh"
 need clang-format
-sources | xargs clang-format --dry-run -Werror --style=file
+find "$top_srcdir/src" "$top_srcdir/tests" -name '*.[ch]' | LC_ALL=C sort |
+    xargs clang-format --dry-run -Werror --style=file
