@@ -19,13 +19,13 @@
 #include "base/macro.h"
 #include "base/time.h"
 
-#define LIFE_NSEC       NSEC_PER_SEC
+#define LIFE_SEC        1
 #define BIRTHS_NSEC     (20 * NSEC_PER_MSEC)
 #define LIFE_LIMIT_NSEC (600 * NSEC_PER_SEC)
 
 static void live(void)
 {
-        struct timespec left = {.tv_sec = LIFE_NSEC / NSEC_PER_SEC};
+        struct timespec left = {.tv_sec = LIFE_SEC};
 
         while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
                 ;
