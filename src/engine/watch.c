@@ -58,7 +58,7 @@ static bool is_realtime(const struct kernel_thread *stat)
 
 void sampler_set_cpu(struct sampler *s, struct hot *hot, unsigned cpu)
 {
-        const struct topology_cpu *old = &s->topology->cpus[hot->cpu], *new;
+        const struct topology_cpu *old = &s->topology->cpus[hot->cpu], *new = old;
 
         if (hot->cpu_since != 0 && hot->cpu == cpu)
                 return;

@@ -163,15 +163,6 @@ static double weight_change_of_cpu(const struct contention *c, unsigned cpu, dou
         return ((weight + in - out) * (weight + in - out) - weight * weight) / 2;
 }
 
-static double node_change(const struct contention *c, const struct load *load, unsigned from,
-                          unsigned to)
-{
-        bool away_before = c->cpus[from].node != load->home_node;
-        bool away_after = c->cpus[to].node != load->home_node;
-
-        return c->node_penalty * load->demand * (away_after - away_before);
-}
-
 /* The hop of THREAD from CPU on to TO. */
 static struct chain_hop hop_to(const struct asked *asked, unsigned cpu, unsigned thread,
                                unsigned to)
@@ -190,7 +181,7 @@ static struct chain_hop hop_to(const struct asked *asked, unsigned cpu, unsigned
                 .first = cpu == asked->from ? thread : before->first,
                 .depth = before->depth + 1,
                 .change = before->change + change_of_cpu(c, cpu, in.demand, out.demand) +
-                          node_change(c, &out, cpu, to),
+                          contention_of_nodes(c, &out, cpu, to),
                 .weight_change =
                         before->weight_change + weight_change_of_cpu(c, cpu, in.weight, out.weight),
                 .cost_sec = before->cost_sec + planner_cost_sec(distance),
@@ -201,24 +192,37 @@ static struct chain_hop hop_to(const struct asked *asked, unsigned cpu, unsigned
         };
 }
 
+/* Whether both ends of the path are and stay busy all the time: then it goes by weight. */
+static bool ends_saturated(const struct asked *asked, const struct chain_hop *hop, unsigned cpu)
+{
+        const struct contention *c = &asked->p->contention;
+        double first = load_of(planner_thread(asked->p, hop->first)).demand;
+
+        return c->even && contention_saturated(c, cpu) &&
+               contention_saturates(c, asked->from, c->cpus[asked->from].demand - first);
+}
+
+static double gain_by_weight(const struct asked *asked, const struct chain_hop *hop, unsigned cpu)
+{
+        const struct contention *c = &asked->p->contention;
+        double unit = (double)planner_thread(asked->p, hop->first)->weight;
+        double load = load_of(planner_thread(asked->p, hop->thread)).weight;
+        double change = hop->weight_change + weight_change_of_cpu(c, cpu, load, 0);
+
+        if (!hop->weight_counts ||
+            -change <= LEAST_WEIGHT_SHARE * c->cpus[asked->from].weight * unit)
+                return 0;
+        return MIN(1.0, -change / (unit * unit));
+}
+
 /* What the path gains if it ends with HOP on CPU. */
 static double gain_of(const struct asked *asked, const struct chain_hop *hop, unsigned cpu)
 {
-        const struct contention *c = &asked->p->contention;
         struct load load = load_of(planner_thread(asked->p, hop->thread));
-        const struct snapshot_thread *start = planner_thread(asked->p, hop->first);
-        double unit = (double)start->weight;
 
-        if (hop->weight_counts && contention_saturated(c, cpu) &&
-            c->cpus[cpu].capacity >= c->cpus[asked->from].capacity &&
-            c->cpus[cpu].capacity <= c->cpus[asked->from].capacity) {
-                double change = hop->weight_change + weight_change_of_cpu(c, cpu, load.weight, 0);
-
-                return -change > 0.05 * c->cpus[asked->from].weight * unit
-                               ? MIN(1.0, -change / (unit * unit))
-                               : 0;
-        }
-        return -(hop->change + change_of_cpu(c, cpu, load.demand, 0));
+        if (ends_saturated(asked, hop, cpu))
+                return gain_by_weight(asked, hop, cpu);
+        return -(hop->change + change_of_cpu(&asked->p->contention, cpu, load.demand, 0));
 }
 
 /* With siblings the changes of the path's CPUs do not add up exactly: makes the whole path in the

@@ -167,6 +167,15 @@ double contention_seen(const struct contention *c, const struct load *load, unsi
         return k->node == load->home_node ? seen : seen + c->node_penalty;
 }
 
+double contention_of_nodes(const struct contention *c, const struct load *load, unsigned from,
+                           unsigned to)
+{
+        bool away_before = c->cpus[from].node != load->home_node;
+        bool away_after = c->cpus[to].node != load->home_node;
+
+        return c->node_penalty * load->demand * (away_after - away_before);
+}
+
 void contention_shift(struct contention *c, const struct load *load, unsigned from, unsigned to)
 {
         struct cpu_load *a = &c->cpus[from], *k = &c->cpus[to];

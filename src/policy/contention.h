@@ -54,10 +54,13 @@ void contention_layout(struct contention *c, struct arena *arena, unsigned n_cpu
 void contention_init(struct contention *c, const struct snapshot *snapshot,
                      const struct plan_params *params);
 
+/* Of its capacity: more demand makes no CPU busier. */
+#define SATURATED 0.98
+
 /* Whether the CPU is busy all the time with DEMAND on it. */
 static inline bool contention_saturates(const struct contention *c, unsigned cpu, double demand)
 {
-        return demand >= 0.98 * c->cpus[cpu].capacity;
+        return demand >= SATURATED * c->cpus[cpu].capacity;
 }
 
 static inline bool contention_saturated(const struct contention *c, unsigned cpu)
@@ -71,6 +74,10 @@ double contention_seen(const struct contention *c, const struct load *load, unsi
 
 /* What siblings of CPU cost a thread there: `smt_weight` by busy sibling. */
 double contention_of_siblings(const struct contention *c, unsigned cpu);
+
+/* What the thread's going from one CPU to another adds for being away from its home node. */
+double contention_of_nodes(const struct contention *c, const struct load *load, unsigned from,
+                           unsigned to);
 
 /* Puts a thread from one CPU on another, in all sums (the trees apart). */
 void contention_shift(struct contention *c, const struct load *load, unsigned from, unsigned to);

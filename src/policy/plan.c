@@ -41,6 +41,8 @@ static void layout(struct planner *p, struct arena *arena)
         ARENA_TAKE(arena, p->moved, n_threads);
         ARENA_TAKE(arena, p->touched, n_cpus);
         contention_layout(&p->contention, arena, n_cpus);
+        reach_layout(&p->by_seen, arena, p->snapshot->n_classes);
+        reach_layout(&p->by_weight, arena, p->snapshot->n_classes);
         runnables_layout(&p->runnables, arena, n_cpus, n_threads);
         chain_layout(&p->chain, arena, n_cpus, p->snapshot->n_classes);
         stuck_layout(&p->stuck, arena, n_cpus, n_threads);
@@ -94,6 +96,8 @@ static void decide(struct planner *p, struct plan *plan)
         memset(p->touched, 0, p->snapshot->topology->n_cpus * sizeof(*p->touched));
         contention_init(&p->contention, p->snapshot, p->params);
         runnables_init(&p->runnables, p->snapshot, p->settings, p->params);
+        reach_init(&p->by_seen, p->snapshot, &p->contention.by_seen);
+        reach_init(&p->by_weight, p->snapshot, &p->contention.by_weight);
         chain_init(p);
 
         plan->potential_before = contention_potential(&p->contention);

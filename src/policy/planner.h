@@ -15,9 +15,13 @@
 #include "policy/chain.h"
 #include "policy/contention.h"
 #include "policy/plan.h"
+#include "policy/reach.h"
 #include "policy/runnables.h"
 #include "policy/rotate.h"
 #include "policy/stuck.h"
+
+/* Moves between saturated CPUs even out weights only where they differ by more than this. */
+#define LEAST_WEIGHT_SHARE 0.05
 
 /* How far two CPUs are apart: what their caches share. */
 enum distance {
@@ -32,6 +36,7 @@ struct planner {
         const struct settings *settings;
         const struct plan_params *params;
         struct contention contention;
+        struct reach by_seen, by_weight; /* the best CPUs of classes, in contention's trees */
         struct runnables runnables;
         struct chain_search chain;
         struct stuck_search stuck;

@@ -10,7 +10,11 @@ void runnables_layout(struct runnables *r, struct arena *arena, unsigned n_cpus,
 {
         ARENA_TAKE(arena, r->start, (size_t)n_cpus + 1);
         ARENA_TAKE(arena, r->n_groups, n_cpus);
+        ARENA_TAKE(arena, r->seen, n_cpus);
+        ARENA_TAKE(arena, r->weight, n_cpus);
+        ARENA_TAKE(arena, r->promising, n_cpus);
         ARENA_TAKE(arena, r->threads, n_threads);
+        ARENA_TAKE(arena, r->demands, n_threads);
         ARENA_TAKE(arena, r->groups, n_threads);
         ARENA_TAKE(arena, r->spare_groups, n_threads);
         ARENA_TAKE(arena, r->keys, n_threads);
@@ -128,11 +132,6 @@ static uint32_t bits_of(float value)
         return bits;
 }
 
-static double demand_at(const struct runnables *r, unsigned place)
-{
-        return load_of(&r->snapshot->threads[r->threads[place]]).demand;
-}
-
 static void sort_threads(struct runnables *r, unsigned first, unsigned n)
 {
         struct runnable_key *keys = r->keys;
@@ -148,8 +147,10 @@ static void sort_threads(struct runnables *r, unsigned first, unsigned n)
                 };
         }
         keys = sort_keys(keys, r->spare, n);
-        for (unsigned i = 0; i < n; i++)
+        for (unsigned i = 0; i < n; i++) {
                 r->threads[first + i] = keys[i].index;
+                r->demands[first + i] = load_of(&r->snapshot->threads[keys[i].index]).demand;
+        }
 }
 
 static unsigned find_groups(struct runnables *r, unsigned first, unsigned end)
@@ -164,8 +165,12 @@ static unsigned find_groups(struct runnables *r, unsigned first, unsigned end)
                     groups[n - 1].weight < (double)thread->weight)
                         groups[n++] = (struct runnable_group){.first = i,
                                                               .mask_class = thread->mask_class,
-                                                              .weight = (double)thread->weight};
+                                                              .weight = (double)thread->weight,
+                                                              .bound = (double)INFINITY};
                 groups[n - 1].end = i + 1;
+                groups[n - 1].largest = r->demands[i];
+                groups[n - 1].away |=
+                        thread->home_node != r->snapshot->topology->cpus[thread->cpu].node;
         }
         return n;
 }
@@ -180,7 +185,7 @@ static void sort_groups(struct runnables *r, struct runnable_group *groups, unsi
                 unsigned last = groups[i].end - 1;
 
                 keys[i] = (struct runnable_key){
-                        .major = UINT64_MAX - (uint64_t)(demand_at(r, last) * (1U << 30)),
+                        .major = UINT64_MAX - (uint64_t)(r->demands[last] * (1U << 30)),
                         .minor = (uint64_t)r->snapshot->threads[r->threads[last]].tid,
                         .index = i,
                 };
@@ -200,6 +205,8 @@ void runnables_sort(struct runnables *r, unsigned cpu)
         sort_threads(r, first, n);
         r->n_groups[cpu] = find_groups(r, first, first + n);
         sort_groups(r, r->groups + first, r->n_groups[cpu]);
+        r->seen[cpu] = r->weight[cpu] = (double)INFINITY; /* no bounds yet */
+        r->promising[cpu] = 0;
 }
 
 unsigned runnables_find(const struct runnables *r, const struct runnable_group *group,
@@ -210,7 +217,7 @@ unsigned runnables_find(const struct runnables *r, const struct runnable_group *
         while (low < high) {
                 unsigned middle = low + (high - low) / 2;
 
-                if (demand_at(r, middle) < demand)
+                if (r->demands[middle] < demand)
                         low = middle + 1;
                 else
                         high = middle;

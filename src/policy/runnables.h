@@ -25,16 +25,26 @@ struct runnable_key {
 struct runnable_group {
         unsigned first, end; /* places in `threads` */
         unsigned mask_class;
+        bool away; /* some are not on their home node */
         double weight;
+        double largest; /* demand of the last */
+        /* Of the balance pass: no thread of the group gains more than `bound` while nothing
+         * fell below what the class could reach at best when it was worked out. */
+        double bound, least_seen, least_weight;
 };
 
 struct runnables {
         const struct snapshot *snapshot;
         unsigned *start;   /* by CPU, and one more: where its threads begin in `threads` */
         unsigned *threads; /* indexes into snapshot->threads */
+        double *demands;   /* of these threads, rounded as loads are; there once sorted */
         struct runnable_group *groups; /* those of a CPU begin where its threads do; the one with
                                           the largest demand first */
         unsigned *n_groups;            /* by CPU; 0 until it is sorted */
+        /* Of the balance pass, by CPU: what was seen there, and its weight, when the bounds of its
+         * groups were last worked out (more than that makes them void); and which gained most. */
+        double *seen, *weight;
+        unsigned *promising;
         struct runnable_key *keys, *spare;
         struct runnable_group *spare_groups;
 };

@@ -32,6 +32,8 @@ void tree_fill(struct tree *tree, const double *values, unsigned n_cpus)
 {
         double *least = tree->least;
 
+        tree->n_lowered = 0;
+        tree->lowest = TREE_ABSENT;
         for (unsigned i = 0; i < tree->n_leaves; i++)
                 least[tree->n_leaves + i] = i < n_cpus ? values[i] : TREE_ABSENT;
         for (unsigned node = tree->n_leaves - 1; node > 0; node--)
@@ -43,6 +45,10 @@ void tree_set(struct tree *tree, unsigned cpu, double value)
         double *least = tree->least;
         unsigned node = tree->n_leaves + cpu;
 
+        if (value < least[node]) {
+                tree->lowered[tree->n_lowered++ % TREE_LOG] = cpu;
+                tree->lowest = MIN(tree->lowest, value);
+        }
         least[node] = value;
         while (node > 1) {
                 double lower;

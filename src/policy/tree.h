@@ -13,9 +13,15 @@
 #include "model/topology.h"
 #include "policy/arena.h"
 
+/* So many of the last changes for less are remembered. */
+#define TREE_LOG 256U
+
 struct tree {
         double *least; /* n_leaves leaves from [n_leaves] on, their parents before */
         unsigned n_leaves;
+        unsigned lowered[TREE_LOG]; /* CPUs whose values became less, the Nth at N % TREE_LOG */
+        unsigned n_lowered;
+        double lowest; /* of these values */
 };
 
 #define TREE_ABSENT ((double)INFINITY)

@@ -64,7 +64,6 @@ static void put_in_queue(struct machine *machine, unsigned thread, unsigned cpu,
         t->state = THREAD_WAITS;
         t->cpu = cpu;
         t->queued_at = at;
-        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): grow() has made room for it */
         c->queue[c->n_queue++] = thread;
 }
 

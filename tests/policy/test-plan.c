@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "policy/machine.h"
+#include "machine.h"
 
 #define SEC  NSEC_PER_SEC
 #define MSEC NSEC_PER_MSEC

@@ -31,10 +31,9 @@ def parents():
 class Victims:
     """Busy processes, some of which bear children: `with Victims("fork", "plain") as victims`."""
 
-    def __init__(self, *kinds, nice=0):
+    def __init__(self, *kinds):
         self.processes = [
-            subprocess.Popen([VICTIM, kind, str(nice)], stdout=subprocess.PIPE, text=True)
-            for kind in kinds
+            subprocess.Popen([VICTIM, kind], stdout=subprocess.PIPE, text=True) for kind in kinds
         ]
         for process in self.processes:
             assert process.stdout.readline() == "ready\n"
@@ -150,7 +149,7 @@ def kill_at_random(runtime_dir, victims, chance, speed, *arguments):
         )
         while os.fstat(output.fileno()).st_size == 0:
             assert mover.poll() is None
-            time.sleep(0.001)
+            os.sched_yield()
         begin = time.monotonic()
         time.sleep(chance.uniform(0, 0.3))
         mover.kill()
@@ -164,7 +163,7 @@ def kill_at_random(runtime_dir, victims, chance, speed, *arguments):
 def random_kills(runtime_dir, n_kills, n_victims, seed):
     """Half the kills amid nudges, half amid holds. Returns (Tally, Speed)."""
     tally, speed, chance = Tally(), Speed(), random.Random(seed)
-    with Victims(*kinds_of_victims(n_victims), nice=10) as victims:
+    with Victims(*kinds_of_victims(n_victims)) as victims:
         for n in range(n_kills):
             arguments = ["--hold"] if n % 2 else []
             kill_at_random(runtime_dir, victims, chance, speed, *arguments)
