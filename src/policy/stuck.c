@@ -4,9 +4,10 @@
 
 #include "policy/planner.h"
 
-/* The tests of a stuck thread: what it waits, what the target has idled, smoothed and in this very
- * tick, and how much more than where the thread is. */
+/* The tests of a stuck thread: what it waits, and that it still does, what the target has idled,
+ * smoothed and in this very tick, and how much more than where the thread is. */
 #define LEAST_WAIT      0.2F
+#define MOST_RUN        0.9F
 #define LEAST_IDLE      0.2F
 #define LEAST_IDLE_NOW  0.05F
 #define LEAST_IDLE_MORE 0.2
@@ -91,12 +92,17 @@ static bool cooled(const struct planner *p, const struct snapshot_thread *t)
         return t->moved_at == 0 || p->snapshot->now - t->moved_at >= cooldown;
 }
 
+static bool waits(const struct snapshot_thread *t)
+{
+        return t->wait >= LEAST_WAIT && t->run <= MOST_RUN;
+}
+
 bool stuck_is_candidate(const struct planner *p, unsigned thread)
 {
         const struct snapshot_thread *t = planner_thread(p, thread);
 
         return !p->moved[thread] && cooled(p, t) &&
-               (t->wait >= LEAST_WAIT || shares_core(p->snapshot, t->cpu)) &&
+               (waits(t) || shares_core(p->snapshot, t->cpu)) &&
                (lasted(p, t->cpu_since) || lasted(p, t->llc_since) || lasted(p, t->node_since));
 }
 
@@ -145,7 +151,7 @@ bool stuck_may_go(const struct planner *p, unsigned thread, unsigned cpu)
                 return false;
         if (!stayed(p, t, distance) || !planner_may_go(p, t, distance))
                 return false;
-        if (t->wait < LEAST_WAIT && !(shares_core(s, t->cpu) && core_idled(s, cpu)))
+        if (!waits(t) && !(shares_core(s, t->cpu) && core_idled(s, cpu)))
                 return false;
         return idles_more(p, t->cpu, cpu, distance) >= LEAST_IDLE_MORE;
 }
@@ -235,11 +241,19 @@ static bool any_balanced(const struct snapshot *snapshot)
         return false;
 }
 
+/* After a quiet time a tick spans a second. What waited at its begin and what idled at its end then
+ * look like one, and a place that was the same at both ends may have changed in between: the next
+ * tick, which comes soon, knows better. */
+static bool spans_too_much(const struct planner *p)
+{
+        return p->snapshot->interval >= 2 * p->params->stuck;
+}
+
 void stuck_pass(struct planner *p, unsigned budget)
 {
         unsigned end = p->n_moves + budget, n_chains = 0;
 
-        if (!any_balanced(p->snapshot))
+        if (!any_balanced(p->snapshot) || spans_too_much(p))
                 return;
         find_targets(p);
         if (p->stuck.n_targets == 0)
