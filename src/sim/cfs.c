@@ -52,8 +52,8 @@ static double load_of(const struct machine *machine, const struct machine_cpu *c
 {
         double load = c->current >= 0 ? machine->threads[c->current].weight : 0;
 
-        for (unsigned i = 0; i < c->n_queue; i++)
-                load += machine->threads[c->queue[i]].weight;
+        for (int i = c->first; i >= 0; i = machine->threads[i].next)
+                load += machine->threads[i].weight;
         return load;
 }
 
@@ -131,14 +131,11 @@ unsigned cfs_fork_cpu(const struct machine *machine, unsigned thread)
 static int find_movable(const struct machine *machine, unsigned from, unsigned to, double most,
                         unsigned failed)
 {
-        const struct machine_cpu *c = &machine->cpus[from];
+        for (int i = machine->cpus[from].first; i >= 0; i = machine->threads[i].next) {
+                double weight = machine->threads[i].weight / (double)(1U << failed);
 
-        for (unsigned i = 0; i < c->n_queue; i++) {
-                unsigned thread = c->queue[i];
-                double weight = machine->threads[thread].weight / (double)(1U << failed);
-
-                if (may_go(machine, thread, to) && weight <= most)
-                        return (int)thread;
+                if (may_go(machine, (unsigned)i, to) && weight <= most)
+                        return i;
         }
         return -1;
 }

@@ -18,6 +18,18 @@
 
 #define NO_THREAD UINT32_MAX
 
+/* A pressure trigger as the kernel keeps it (kernel/sched/psi.c:update_triggers). */
+struct trigger {
+        nsec_t start; /* of the window */
+        nsec_t fired_at;
+        double start_nsec;    /* pressure then */
+        double previous_nsec; /* growth in the window before */
+};
+
+#define TRIGGER_WINDOW    (500 * NSEC_PER_MSEC)
+#define TRIGGER_LOOKS     (TRIGGER_WINDOW / 10)
+#define TRIGGER_THRESHOLD ((double)(20 * NSEC_PER_MSEC))
+
 struct sim_kernel {
         struct kernel kernel;
         struct machine *machine;
@@ -25,7 +37,8 @@ struct sim_kernel {
         unsigned *handles; /* thread, or NO_THREAD, by handle */
         unsigned n_handles, n_open;
         unsigned n_told_forks, n_told_exits;
-        int events_fd;
+        int fd; /* for whoever wants one to poll: nobody does in a simulation */
+        struct trigger trigger;
 };
 
 static struct sim_kernel *sim(struct kernel *kernel)
@@ -53,7 +66,7 @@ static void sim_free(struct kernel *kernel)
 {
         struct sim_kernel *k = sim(kernel);
 
-        closep(&k->events_fd);
+        closep(&k->fd);
         free(k->handles);
         free(k);
 }
@@ -123,6 +136,11 @@ static int sim_read_pressure(struct kernel *kernel, uint64_t *ret_total_usec)
                 return -ENOENT;
         *ret_total_usec = (uint64_t)(k->machine->pressure_nsec / (double)NSEC_PER_USEC);
         return 0;
+}
+
+static int sim_pressure_fd(struct kernel *kernel)
+{
+        return sim(kernel)->options.no_pressure ? -ENOENT : sim(kernel)->fd;
 }
 
 static int make_room(struct kernel_cpus *cpus, unsigned n_ids)
@@ -385,7 +403,7 @@ static int sim_read_cpuset(struct kernel *kernel, pid_t tgid, pid_t tid, struct 
 
 static int sim_events_fd(struct kernel *kernel)
 {
-        return sim(kernel)->events_fd;
+        return sim(kernel)->options.no_events ? -ENOSYS : sim(kernel)->fd;
 }
 
 bool sim_kernel_has_births(struct kernel *kernel)
@@ -393,6 +411,35 @@ bool sim_kernel_has_births(struct kernel *kernel)
         const struct sim_kernel *k = sim(kernel);
 
         return !k->options.no_events && k->n_told_forks < k->machine->n_threads;
+}
+
+static bool trigger_fires(struct trigger *trigger, nsec_t now, double pressure_nsec)
+{
+        nsec_t elapsed = now - trigger->start;
+        double growth = pressure_nsec - trigger->start_nsec;
+
+        if (elapsed >= TRIGGER_WINDOW) {
+                trigger->start = now;
+                trigger->start_nsec = pressure_nsec;
+                trigger->previous_nsec = growth;
+        } else {
+                growth += trigger->previous_nsec * (1 - (double)elapsed / (double)TRIGGER_WINDOW);
+        }
+        if (growth < TRIGGER_THRESHOLD || now < trigger->fired_at + TRIGGER_WINDOW)
+                return false;
+        trigger->fired_at = now;
+        return true;
+}
+
+bool sim_kernel_rouses(struct kernel *kernel)
+{
+        struct sim_kernel *k = sim(kernel);
+        nsec_t now = sim_now(kernel);
+
+        if (!k->options.no_pressure && now % TRIGGER_LOOKS == 0 &&
+            trigger_fires(&k->trigger, now, k->machine->pressure_nsec))
+                return true;
+        return sim_kernel_has_births(kernel);
 }
 
 static void tell_fork(const struct machine *machine, unsigned thread, struct kernel_event *ret)
@@ -435,6 +482,7 @@ static const struct kernel_ops ops = {
         .unbalanced_fd = sim_unbalanced_fd,
         .read_pressure = sim_read_pressure,
         .read_cpus = sim_read_cpus,
+        .pressure_fd = sim_pressure_fd,
         .list_threads = sim_list_threads,
         .list_process = sim_list_process,
         .open_thread = sim_open_thread,
@@ -456,27 +504,25 @@ static const struct kernel_ops ops = {
 int sim_kernel_new(struct kernel **ret, struct machine *machine,
                    const struct sim_kernel_options *options)
 {
+        _cleanup_close_ int fd = -EBADF;
         struct sim_kernel *k;
 
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0)
+                return -errno;
         k = calloc(1, sizeof(*k));
         if (!k)
                 return -ENOMEM;
-        k->kernel.ops = &ops;
-        k->machine = machine;
-        k->options = options ? *options : (struct sim_kernel_options){0};
-        k->n_told_forks = machine->n_threads;
-        k->n_told_exits = machine->n_dead;
-        k->events_fd = -ENOSYS;
-        if (!k->options.no_events) {
-                /* Nobody polls in a simulation, but the answer must be a descriptor. */
-                k->events_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-                if (k->events_fd < 0) {
-                        int r = -errno;
-
-                        free(k);
-                        return r;
-                }
-        }
-        *ret = &k->kernel;
+        *k = (struct sim_kernel){
+                .kernel.ops = &ops,
+                .machine = machine,
+                .n_told_forks = machine->n_threads,
+                .n_told_exits = machine->n_dead,
+                .trigger.start = BOOTED_NSEC + machine->now,
+                .fd = TAKE_FD(fd),
+        };
+        if (options)
+                k->options = *options;
+        *ret = (struct kernel *)k; /* its first member; gcc's analyzer loses track of &k->kernel */
         return 0;
 }

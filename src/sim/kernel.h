@@ -13,7 +13,7 @@
 #include "sim/machine.h"
 
 struct sim_kernel_options {
-        bool no_pressure;
+        bool no_pressure;  /* nor a trigger on it */
         bool no_schedstat; /* neither run delays by CPU; those of threads are there */
         bool no_events;
         unsigned max_handles; /* open_thread() says -EMFILE beyond; 0: no end */
@@ -23,7 +23,11 @@ struct sim_kernel_options {
 int sim_kernel_new(struct kernel **ret, struct machine *machine,
                    const struct sim_kernel_options *options);
 
-/* Whether the birth of a thread waits to be read: what would end a poll(2) of events_fd. */
+/* Whether the birth of a thread waits to be read. */
 bool sim_kernel_has_births(struct kernel *kernel);
+
+/* Whether a poll(2) of pressure_fd and events_fd would return now: a birth waits to be read, or the
+ * pressure trigger went off. To be called once a step. */
+bool sim_kernel_rouses(struct kernel *kernel);
 
 pid_t sim_kernel_tid(unsigned thread);

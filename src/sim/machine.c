@@ -64,32 +64,41 @@ static void put_in_queue(struct machine *machine, unsigned thread, unsigned cpu,
         t->state = THREAD_WAITS;
         t->cpu = cpu;
         t->queued_at = at;
-        c->queue[c->n_queue++] = thread;
+        t->previous = c->last;
+        t->next = -1;
+        if (c->last >= 0)
+                machine->threads[c->last].next = (int)thread;
+        else
+                c->first = (int)thread;
+        c->last = (int)thread;
+        c->n_queue++;
 }
 
 static void take_from_queue(struct machine *machine, unsigned thread)
 {
-        struct machine_cpu *c = &machine->cpus[machine->threads[thread].cpu];
-        unsigned i = 0;
+        const struct machine_thread *t = &machine->threads[thread];
+        struct machine_cpu *c = &machine->cpus[t->cpu];
 
-        while (c->queue[i] != thread)
-                i++;
-        c->queue[i] = c->queue[--c->n_queue];
+        if (t->previous >= 0)
+                machine->threads[t->previous].next = t->next;
+        else
+                c->first = t->next;
+        if (t->next >= 0)
+                machine->threads[t->next].previous = t->previous;
+        else
+                c->last = t->previous;
+        c->n_queue--;
 }
 
-/* The waiting thread that is furthest behind; of equals, the one with the lowest number. */
+/* The waiting thread that is furthest behind, of equals the one that came first; -1 if there is
+ * none. */
 static int furthest_behind(const struct machine *machine, const struct machine_cpu *c)
 {
-        int best = -1;
+        int best = c->first;
 
-        for (unsigned i = 0; i < c->n_queue; i++) {
-                const struct machine_thread *t = &machine->threads[c->queue[i]];
-                const struct machine_thread *b = best < 0 ? NULL : &machine->threads[best];
-
-                if (!b || t->vruntime < b->vruntime ||
-                    (t->vruntime <= b->vruntime && (int)c->queue[i] < best))
-                        best = (int)c->queue[i];
-        }
+        for (int i = best; i >= 0; i = machine->threads[i].next)
+                if (machine->threads[i].vruntime < machine->threads[best].vruntime)
+                        best = i;
         return best;
 }
 
@@ -223,7 +232,6 @@ static int init_mask(struct machine *machine, struct machine_thread *t, const st
         return cpuset_add_range(&t->mask, 0, machine->topology->n_cpus - 1);
 }
 
-/* Every queue has room for every thread: queueing cannot fail. */
 static int grow(struct machine *machine)
 {
         unsigned n = MAX(64U, 2 * machine->n_allocated);
@@ -232,13 +240,6 @@ static int grow(struct machine *machine)
 
         if (machine->n_threads < machine->n_allocated)
                 return 0;
-        for (unsigned k = 0; k < machine->topology->n_cpus; k++) {
-                unsigned *queue = realloc(machine->cpus[k].queue, n * sizeof(*queue));
-
-                if (!queue)
-                        return -ENOMEM;
-                machine->cpus[k].queue = queue;
-        }
         threads = realloc(machine->threads, n * sizeof(*threads));
         if (!threads)
                 return -ENOMEM;
@@ -478,7 +479,7 @@ int machine_new(struct machine **ret, const struct topology *topology, struct wo
         if (!m->cpus)
                 return -ENOMEM;
         for (unsigned k = 0; k < topology->n_cpus; k++)
-                m->cpus[k].current = -1;
+                m->cpus[k].current = m->cpus[k].first = m->cpus[k].last = -1;
         r = bear_new(m);
         if (r < 0)
                 return r;
@@ -492,8 +493,6 @@ void machine_free(struct machine *machine)
                 return;
         for (unsigned i = 0; i < machine->n_threads; i++)
                 cpuset_done(&machine->threads[i].mask);
-        for (unsigned k = 0; machine->cpus && k < machine->topology->n_cpus; k++)
-                free(machine->cpus[k].queue);
         free(machine->cpus);
         free(machine->threads);
         free(machine->dead);

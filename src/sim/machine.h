@@ -36,10 +36,10 @@ enum machine_level {
 };
 
 struct machine_cpu {
-        bool balanced;   /* the kernel's load balancer serves it */
-        int current;     /* thread that runs, or -1 */
-        unsigned *queue; /* threads that wait; there is room for all of the machine's */
-        unsigned n_queue;
+        bool balanced;    /* the kernel's load balancer serves it */
+        int current;      /* thread that runs, or -1 */
+        int first, last;  /* threads that wait, in the order in which they came, or -1 */
+        unsigned n_queue; /* so many of them */
         double min_vruntime;
         nsec_t slice_left;
         bool waited;  /* somebody waited here in this step */
@@ -70,6 +70,7 @@ struct machine_thread {
         nsec_t unshown_nsec; /* run since then */
         nsec_t wait_nsec;
         uint64_t n_slices;
+        int previous, next; /* THREAD_WAITS: in its CPU's queue, or -1 */
         struct cpuset mask; /* where it may run; never empty */
 };
 

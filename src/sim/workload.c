@@ -55,7 +55,7 @@ static void start(struct workload *workload, struct task *task, nsec_t now)
         task->born_at = now;
         switch (task->spec.kind) {
         case TASK_HOG:
-                task->left = INFINITY;
+                task->left = HUGE_VAL;
                 return;
         case TASK_BARRIER:
         case TASK_ONCE:
