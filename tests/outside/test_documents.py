@@ -48,6 +48,14 @@ def test_example_moves_read_as_the_tests_read_real_ones():
     assert all(move and move.made for move in moves)
 
 
+def test_manual_explains_every_field_of_a_move():
+    source = (tree.SOURCE / "src/engine/decisions.c").read_text()
+    fields = set(re.findall(r"([a-z_]+)=%", source))
+    assert fields >= daemon.MOVE_KEYS
+    explained = MANUAL.split(".Sh LINES OF THE LOG")[1].split(".Sh ")[0]
+    assert [field for field in fields if not re.search(rf"\b{field}\b", explained)] == []
+
+
 @pytest.mark.parametrize(
     "path", sorted(set(re.findall(r"\b(?:src|tests|man)/[\w./-]*\w", README + MANUAL)))
 )

@@ -14,12 +14,10 @@ from . import tree
 # Long enough for the slowest machine under the slowest checker; a daemon that hangs fails by it.
 PATIENCE_SEC = 60
 
-MOVE = re.compile(
-    r"(?P<would>would: )?sched_migrate_task: comm=(?P<comm>\S*) pid=(?P<tid>\d+) "
-    r"prio=(?P<prio>-?\d+) orig_cpu=(?P<orig>\d+) dest_cpu=(?P<dest>\d+) rq=(?P<rq>\d+) why=(?P<why>\w+)(?: chain=\d+)? "
-    r"load=(?P<load_from>[\d.]+):(?P<load_to>[\d.]+) gain=(?P<gain>-?[\d.]+)"
-    r"(?: took_usec=(?P<took>\d+))?(?: result=(?P<result>[\w-]+))?"
-)
+MOVE = re.compile(r"(would: )?sched_migrate_task: ((?:[a-z_]+=\S+ ?)+)")
+
+# What every line of a move has; others may stand between and behind.
+MOVE_KEYS = {"comm", "pid", "prio", "orig_cpu", "dest_cpu", "rq", "why", "load", "gain"}
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,20 @@ class Move:
 
 def parse_move(line):
     """The Move that LINE tells, or None."""
-    match = MOVE.match(line)
+    match = MOVE.fullmatch(line)
     if not match:
         return None
+    values = dict(pair.split("=", 1) for pair in match[2].split(" "))
+    if not MOVE_KEYS <= set(values):
+        return None
     return Move(
-        observed=bool(match["would"]),
-        comm=match["comm"],
-        tid=int(match["tid"]),
-        orig=int(match["orig"]),
-        dest=int(match["dest"]),
-        why=match["why"],
-        result=match["result"] or "moved",
+        observed=bool(match[1]),
+        comm=values["comm"],
+        tid=int(values["pid"]),
+        orig=int(values["orig_cpu"]),
+        dest=int(values["dest_cpu"]),
+        why=values["why"],
+        result=values.get("result", "moved"),
     )
 
 
