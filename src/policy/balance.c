@@ -160,14 +160,14 @@ static double bound_by_demand(const struct picking *pick, const struct runnable_
 {
         const struct runnables *r = &pick->p->runnables;
         const struct contention *c = &pick->p->contention;
+        double home = group->away ? c->node_penalty : 0;
         double fit;
 
         if (least_seen >= pick->seen_saturated)
                 return 0;
-        fit = fmin(fitting_demand(pick, least_seen), r->demands[group->end - 1]);
+        fit = fmin(fitting_demand(pick, least_seen - home), r->demands[group->end - 1]);
         fit = fmax(fit, r->demands[group->first]);
-        return fit * (pick->seen - fit / c->cpus[pick->from].capacity - least_seen +
-                      (group->away ? c->node_penalty : 0));
+        return fit * (pick->seen - fit / c->cpus[pick->from].capacity - least_seen + home);
 }
 
 /* The same where saturated CPUs carry LEAST_WEIGHT or more. */
@@ -191,14 +191,14 @@ static double bound_of_rest(const struct picking *pick, double largest)
 {
         const struct contention *c = &pick->p->contention;
         const struct cpu_load *a = &c->cpus[pick->from];
+        double home = pick->p->runnables.away[pick->from] ? c->node_penalty : 0;
         double seen =
                 pick->around[0].least_seen - (a->core.count - 1) * c->smt_weight / a->capacity;
-        double fit = fmin(fitting_demand(pick, seen), largest);
+        double fit = fmin(fitting_demand(pick, seen - home), largest);
 
         if (seen >= pick->seen_saturated)
-                return largest * (1 + c->node_penalty); /* by weight: at most its demand */
-        return fmax(largest * (1 + c->node_penalty),
-                    fit * (pick->seen - fit / a->capacity - seen + c->node_penalty));
+                return largest * (1 + home); /* by weight: at most its demand */
+        return fmax(largest * (1 + home), fit * (pick->seen - fit / a->capacity - seen + home));
 }
 
 /* Whether a gain of BOUND could change what is best. */

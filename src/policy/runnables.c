@@ -10,6 +10,7 @@ void runnables_layout(struct runnables *r, struct arena *arena, unsigned n_cpus,
 {
         ARENA_TAKE(arena, r->start, (size_t)n_cpus + 1);
         ARENA_TAKE(arena, r->n_groups, n_cpus);
+        ARENA_TAKE(arena, r->away, n_cpus);
         ARENA_TAKE(arena, r->seen, n_cpus);
         ARENA_TAKE(arena, r->weight, n_cpus);
         ARENA_TAKE(arena, r->promising, n_cpus);
@@ -207,6 +208,9 @@ void runnables_sort(struct runnables *r, unsigned cpu)
         sort_groups(r, r->groups + first, r->n_groups[cpu]);
         r->seen[cpu] = r->weight[cpu] = (double)INFINITY; /* no bounds yet */
         r->promising[cpu] = 0;
+        r->away[cpu] = false;
+        for (unsigned i = 0; i < r->n_groups[cpu]; i++)
+                r->away[cpu] |= r->groups[first + i].away;
 }
 
 unsigned runnables_find(const struct runnables *r, const struct runnable_group *group,

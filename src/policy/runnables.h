@@ -41,6 +41,7 @@ struct runnables {
         struct runnable_group *groups; /* those of a CPU begin where its threads do; the one with
                                           the largest demand first */
         unsigned *n_groups;            /* by CPU; 0 until it is sorted */
+        bool *away;                    /* by CPU, once sorted: some group is `away` */
         /* Of the balance pass, by CPU: what was seen there, and its weight, when the bounds of its
          * groups were last worked out (more than that makes them void); and which gained most. */
         double *seen, *weight;
