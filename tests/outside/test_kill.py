@@ -82,7 +82,9 @@ def test_killed_at_every_system_call(runtime_dir, victims, mode):
     tally = kills.Tally()
     for name, nth in calls:
         inject = ["-e", f"inject={name}:signal=KILL:when={nth}"]
-        assert kills.died(kills.steps(runtime_dir, *arguments, prefix=strace + inject)), (name, nth)
+        # A victim that happens to sleep needs fewer calls: then this one is not reached.
+        attempts = (kills.steps(runtime_dir, *arguments, prefix=strace + inject) for _ in range(50))
+        assert any(map(kills.died, attempts)), (name, nth)
         tally.restore(runtime_dir)
         tally.judge(victims)
     report(tally, f"{mode}: {len(calls)} system calls")
