@@ -442,6 +442,12 @@ void ledger_settle(struct ledger *ledger, int number, nsec_t at)
         atomic_store_explicit(&record->state, STORED_SETTLED, memory_order_release);
 }
 
+void ledger_reopen(struct ledger *ledger, int number)
+{
+        atomic_store_explicit(&record_at(ledger, number)->state, STORED_NARROW,
+                              memory_order_release);
+}
+
 void ledger_clear(struct ledger *ledger, int number)
 {
         struct record *record = record_at(ledger, number);

@@ -67,6 +67,8 @@ static inline void ledger_freep(struct ledger **ledger)
 int ledger_begin(struct ledger *ledger, const struct ledger_entry *entry);
 /* The thread has its mask back since AT (CLOCK_BOOTTIME). [any thread] */
 void ledger_settle(struct ledger *ledger, int record, nsec_t at);
+/* The same thread is to get the same mask again. [any thread] */
+void ledger_reopen(struct ledger *ledger, int record);
 /* Nothing is left to give back; the record may be used again. [any thread] */
 void ledger_clear(struct ledger *ledger, int record);
 
@@ -98,7 +100,8 @@ struct ledger_report {
 /*
  * Gives back everything in the ledger: each thread that is the same and still has the mask that was
  * set, and its children born narrow since. May be repeated, and killed at any time and repeated. It
- * takes a tenth of a second where a child may be on its way into the world. Returns 0 or a negative
+ * takes a tenth of a second where a child may be on its way into the world, and up to ten where the
+ * parent waits for a CPU as long. Returns 0 or a negative
  * errno; RET_REPORT is always filled. (restore.c)
  */
 int ledger_restore(struct ledger *ledger, struct kernel *kernel, struct ledger_report *ret_report);

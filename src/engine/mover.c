@@ -11,7 +11,7 @@
  * - the thread may exit and its TID be given to another. TIDs are handed out in a circle, so this
  *   takes a whole round of them within that microsecond. The handle notices it afterwards; the
  *   stranger's mask is then not known and left.
- * - a child may be forked whose birth is visible only later: narrowings.h, BIRTH_GRACE.
+ * - a child may be born narrow later than births are waited for: narrowings.h says how long.
  */
 
 #include "engine/mover.h"
@@ -188,6 +188,13 @@ static void close_handle(const struct mover *mover, struct narrowing *narrowing)
         narrowing->handle = -1;
 }
 
+/* It is in no table. */
+static void discard(const struct mover *mover, struct narrowing *narrowing)
+{
+        close_handle(mover, narrowing);
+        narrowing_free(narrowing);
+}
+
 /* It was never narrow. */
 static void forget(struct mover *mover, struct narrowing *narrowing)
 {
@@ -195,20 +202,20 @@ static void forget(struct mover *mover, struct narrowing *narrowing)
         narrowings_remove(&mover->table, narrowing);
         (void)pthread_mutex_unlock(&mover->lock);
         ledger_clear(mover->ledger, narrowing->record);
-        close_handle(mover, narrowing);
-        narrowing_free(narrowing);
+        discard(mover, narrowing);
 }
 
-/* It is not narrow any more; its children may be. From here on it belongs to births_checked(). */
+/* It is not narrow any more; its children may be. From here on it belongs to births_checked(), or
+ * to the next nudge of the same kind. */
 static void settle(struct mover *mover, struct narrowing *narrowing)
 {
         nsec_t now = boottime_now(mover);
 
-        close_handle(mover, narrowing);
         if (narrowing->record >= 0)
                 ledger_settle(mover->ledger, narrowing->record, now);
         (void)pthread_mutex_lock(&mover->lock);
-        narrowing->settled_at = now;
+        narrowing_settle(narrowing, mover->kernel, now);
+        narrowing->busy = false;
         (void)pthread_mutex_unlock(&mover->lock);
 }
 
@@ -321,29 +328,66 @@ static int prepare(const struct mover *mover, struct mover_report *report,
         return fill_entry(mover, report, &narrowing->entry);
 }
 
-/* Returns 1 if the mask is set now; NARROWING is gone otherwise. */
-static int set_narrow(struct mover *mover, struct mover_report *report, struct narrowing *narrowing)
+/* The record of the last nudge, if that was the same and its births are still waited for, becomes
+ * NARROW again: a thread that is moved often takes one record, not one each time. */
+static struct narrowing *revive(struct mover *mover, const struct ledger_entry *entry)
+{
+        struct narrowing *twin;
+
+        (void)pthread_mutex_lock(&mover->lock);
+        twin = narrowings_find_twin(&mover->table, entry);
+        if (twin) {
+                twin->busy = true;
+                twin->settled_at = NSEC_INFINITY;
+                ledger_reopen(mover->ledger, twin->record);
+        }
+        (void)pthread_mutex_unlock(&mover->lock);
+        return twin;
+}
+
+/* Writes NARROWING down, in the file and in the table, before anything is touched: a child may be
+ * met the moment after. */
+static int write_down(struct mover *mover, struct narrowing *narrowing)
 {
         int r;
 
         narrowing->entry.narrowed_at = boottime_now(mover);
         r = ledger_begin(mover->ledger, &narrowing->entry);
-        if (r < 0) {
-                close_handle(mover, narrowing);
-                narrowing_free(narrowing);
-                return fail(report, r);
-        }
+        if (r < 0)
+                return r;
         narrowing->record = r;
         narrowing->busy = true;
-        /* Before the mask is set: a child may be met the moment after. */
         remember(mover, narrowing);
+        return 0;
+}
+
+/* Takes PREPARED over. Returns 1 and the narrowing whose mask is set now, or an error. */
+static int set_narrow(struct mover *mover, struct mover_report *report, struct narrowing *prepared,
+                      struct narrowing **ret)
+{
+        struct narrowing *narrowing = revive(mover, &prepared->entry);
+        bool revived = narrowing != NULL;
+        int r = 0;
+
+        if (!revived) {
+                narrowing = prepared;
+                r = write_down(mover, prepared);
+        }
+        if (revived || r < 0)
+                discard(mover, prepared);
+        if (r < 0)
+                return fail(report, r);
         r = mover->kernel->ops->set_affinity(mover->kernel, narrowing->entry.tid,
                                              &narrowing->entry.set);
-        if (r < 0) {
-                forget(mover, narrowing);
-                return fail(report, r);
+        if (r == 0) {
+                *ret = narrowing;
+                return 1;
         }
-        return 1;
+        if (revived)
+                settle(mover, narrowing);
+        else
+                forget(mover, narrowing);
+        return fail(report, r);
 }
 
 /* Returns 1 and a narrowing whose thread has the mask {to}, or 0 or an error when the request has
@@ -360,14 +404,10 @@ static int narrow(struct mover *mover, struct mover_report *report, struct narro
                 return fail(report, -ENOMEM);
         r = prepare(mover, report, narrowing);
         if (r <= 0) {
-                close_handle(mover, narrowing);
-                narrowing_free(narrowing);
+                discard(mover, narrowing);
                 return r;
         }
-        r = set_narrow(mover, report, narrowing);
-        if (r > 0)
-                *ret = narrowing;
-        return r;
+        return set_narrow(mover, report, narrowing, ret);
 }
 
 /* Giving back. */
@@ -536,7 +576,6 @@ static void widen_all(struct mover *mover, bool owed_only)
         }
 }
 
-/* Of those that could not be given back. */
 static void close_handles(struct mover *mover)
 {
         for (unsigned i = 0; i < NARROWINGS_N_BUCKETS; i++)
@@ -692,7 +731,43 @@ int mover_check_birth(struct mover *mover, pid_t tgid, pid_t tid, pid_t ppid, ui
         return widen_child(mover, TAKE_PTR(narrowing));
 }
 
-/* Takes those that were settled a while before AT out of the table; linked by `also`. */
+/* Settled ones of which it is not known that they are barren; linked by `also`. */
+static struct narrowing *pick_up_fertile(struct mover *mover)
+{
+        struct narrowing *list = NULL;
+
+        (void)pthread_mutex_lock(&mover->lock);
+        for (unsigned i = 0; i < NARROWINGS_N_BUCKETS; i++)
+                for (struct narrowing *n = mover->table.buckets[i]; n; n = n->next) {
+                        if (n->busy || n->settled_at == NSEC_INFINITY || n->barren_at != 0)
+                                continue;
+                        n->busy = true;
+                        n->also = list;
+                        list = n;
+                }
+        (void)pthread_mutex_unlock(&mover->lock);
+        return list;
+}
+
+/* Asks the kernel without the lock: a worker must not wait for /proc. */
+static void look_for_barren(struct mover *mover)
+{
+        nsec_t now = boottime_now(mover);
+        struct narrowing *next;
+
+        for (struct narrowing *n = pick_up_fertile(mover); n; n = next) {
+                bool barren = narrowing_is_barren(n, mover->kernel, now);
+
+                next = n->also;
+                (void)pthread_mutex_lock(&mover->lock);
+                if (barren)
+                        n->barren_at = now;
+                n->busy = false;
+                (void)pthread_mutex_unlock(&mover->lock);
+        }
+}
+
+/* Takes those of which all children were born before AT out of the table; linked by `also`. */
 static struct narrowing *take_done(struct mover *mover, nsec_t at)
 {
         struct narrowing *list = NULL, *next;
@@ -701,8 +776,7 @@ static struct narrowing *take_done(struct mover *mover, nsec_t at)
         for (unsigned i = 0; i < NARROWINGS_N_BUCKETS; i++)
                 for (struct narrowing *n = mover->table.buckets[i]; n; n = next) {
                         next = n->next;
-                        if (n->settled_at == NSEC_INFINITY ||
-                            n->settled_at + NARROWING_BIRTH_GRACE_NSEC > at)
+                        if (n->barren_at == 0 || n->barren_at > at)
                                 continue;
                         narrowings_remove(&mover->table, n);
                         n->also = list;
@@ -720,7 +794,8 @@ void mover_births_checked(struct mover *mover, nsec_t at)
                 next = n->also;
                 if (n->record >= 0)
                         ledger_clear(mover->ledger, n->record);
-                narrowing_free(n);
+                discard(mover, n);
         }
+        look_for_barren(mover);
         widen_all(mover, true);
 }

@@ -118,6 +118,7 @@ nsec_t mover_stuck_since(const struct mover *mover);
  */
 int mover_check_birth(struct mover *mover, pid_t tgid, pid_t tid, pid_t ppid, uint64_t start_ticks);
 
-/* All threads born before AT (the kernel's clock) are known to the mover: records of nudges that
- * ended well before are done with. What could not be given back is tried again. */
+/* All threads born before AT (the kernel's clock) are known to the mover: records of nudges of
+ * which no more can be born are done with. What could not be given back is tried again. To be
+ * called every tick while ledger_count() is not 0. */
 void mover_births_checked(struct mover *mover, nsec_t at);

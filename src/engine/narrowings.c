@@ -84,15 +84,37 @@ bool narrowings_concern(const struct narrowings *table, pid_t tgid, pid_t ppid)
         return false;
 }
 
+static bool is_same_entry(const struct ledger_entry *a, const struct ledger_entry *b)
+{
+        return a->tgid == b->tgid && a->tid == b->tid && a->start_ticks == b->start_ticks &&
+               a->why == b->why && a->whole == b->whole && cpuset_equal(&a->set, &b->set) &&
+               cpuset_equal(&a->original, &b->original);
+}
+
+struct narrowing *narrowings_find_twin(const struct narrowings *table,
+                                       const struct ledger_entry *fresh)
+{
+        struct narrowing *n = table->buckets[(unsigned)fresh->tgid % NARROWINGS_N_BUCKETS];
+
+        while (n && !(!n->busy && n->record >= 0 && n->settled_at != NSEC_INFINITY &&
+                      n->barren_at == 0 && is_same_entry(&n->entry, fresh)))
+                n = n->next;
+        return n;
+}
+
 /* Both ends are rounded to whole ticks, and down, as the kernel rounds start times. */
 static bool was_under_way(const struct narrowing *narrowing, uint64_t start_ticks)
 {
         nsec_t tick_nsec = NSEC_PER_SEC / (nsec_t)sysconf(_SC_CLK_TCK);
+        nsec_t end = narrowing->barren_at;
 
         if (start_ticks < narrowing->entry.narrowed_at / tick_nsec)
                 return false;
-        return narrowing->settled_at == NSEC_INFINITY ||
-               start_ticks <= (narrowing->settled_at + NARROWING_BIRTH_GRACE_NSEC) / tick_nsec;
+        if (narrowing->settled_at == NSEC_INFINITY)
+                return true;
+        if (end == 0)
+                end = narrowing->settled_at + NARROWING_BIRTH_LIMIT_NSEC;
+        return start_ticks <= end / tick_nsec;
 }
 
 static bool is_child_of(const struct narrowing *narrowing, pid_t family, pid_t tid,
@@ -125,6 +147,51 @@ const struct narrowing *narrowings_find_origin(const struct narrowings *table, p
                             (!best || is_smaller(&n->entry, &best->entry)))
                                 best = n;
         return best;
+}
+
+static int read_run(const struct narrowing *narrowing, struct kernel *kernel, nsec_t *ret)
+{
+        const struct ledger_entry *entry = &narrowing->entry;
+        struct kernel_counters counters;
+        int r;
+
+        if (narrowing->handle >= 0)
+                r = kernel->ops->read_counters(kernel, narrowing->handle, &counters);
+        else
+                r = kernel->ops->read_counters_once(kernel, entry->tgid, entry->tid, &counters);
+        if (r == 0)
+                *ret = counters.run_nsec;
+        return r;
+}
+
+void narrowing_settle(struct narrowing *narrowing, struct kernel *kernel, nsec_t at)
+{
+        if (read_run(narrowing, kernel, &narrowing->run_nsec) < 0)
+                narrowing->run_nsec = NSEC_INFINITY; /* its state must tell */
+        narrowing->settled_at = at;
+}
+
+bool narrowing_is_barren(const struct narrowing *narrowing, struct kernel *kernel, nsec_t now)
+{
+        const struct ledger_entry *entry = &narrowing->entry;
+        struct kernel_thread thread;
+        nsec_t run_nsec;
+        int r;
+
+        if (now < narrowing->settled_at + NARROWING_BIRTH_GRACE_NSEC)
+                return false;
+        if (now >= narrowing->settled_at + NARROWING_BIRTH_LIMIT_NSEC)
+                return true;
+        r = read_run(narrowing, kernel, &run_nsec);
+        if (r == -ESRCH)
+                return true;
+        if (r == 0 && narrowing->run_nsec != NSEC_INFINITY &&
+            run_nsec >= narrowing->run_nsec + NARROWING_BIRTH_RUN_NSEC)
+                return true;
+        r = kernel->ops->read_thread(kernel, entry->tgid, entry->tid, &thread);
+        if (r < 0)
+                return r == -ESRCH;
+        return thread.start_ticks != entry->start_ticks || !strchr("RD", thread.state);
 }
 
 static int is_same_thread(struct kernel *kernel, const struct ledger_entry *entry, int handle)

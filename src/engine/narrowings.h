@@ -17,19 +17,27 @@
 #include "kernel/kernel.h"
 
 /*
- * How long after the mask is back a thread may still be born with it: fork(2) copies the mask
+ * A thread may still be born narrow after its parent has its mask back: fork(2) copies the mask
  * first, and reads the clock that becomes the child's start time when it has copied all else
- * (kernel/fork.c:copy_process). Longer would widen more threads that narrowed themselves.
+ * (kernel/fork.c:copy_process); in between the parent may wait for a CPU as long as any thread. So
+ * births are waited for until the parent is known to have left any fork(2) that it can have been
+ * in: a while has passed, and it sleeps, or has had CPU time enough to copy a gigabyte's page
+ * tables, or is gone. Past the limit it is given up: longer would widen more threads that narrowed
+ * themselves.
  */
 #define NARROWING_BIRTH_GRACE_NSEC (100 * NSEC_PER_MSEC)
+#define NARROWING_BIRTH_RUN_NSEC   (10 * NSEC_PER_MSEC)
+#define NARROWING_BIRTH_LIMIT_NSEC (10 * NSEC_PER_SEC)
 
 struct narrowing {
         struct narrowing *next;    /* of the same bucket */
         struct narrowing *also;    /* for lists that its user makes */
         struct ledger_entry entry; /* owns its masks */
         int record;                /* in the ledger; -1: none */
-        int handle;                /* kernel->ops->open_thread while narrow; -1: none */
+        int handle;                /* kernel->ops->open_thread; -1: none */
         nsec_t settled_at;         /* CLOCK_BOOTTIME; NSEC_INFINITY while narrow */
+        nsec_t run_nsec;           /* the thread's CPU time by then */
+        nsec_t barren_at;          /* no births out of it later than that; 0: not known yet */
         bool busy;                 /* somebody works on it: nobody else may */
         bool owed;                 /* giving back failed: to be tried again */
 };
@@ -57,6 +65,11 @@ void narrowings_remove(struct narrowings *table, struct narrowing *narrowing); /
 /* The thread's narrowing that has not been given back, or NULL. */
 struct narrowing *narrowings_find(const struct narrowings *table, pid_t tgid, pid_t tid);
 
+/* A narrowing that was settled and could become narrow again in place of FRESH, which is for the
+ * same thread and the same masks; NULL if there is none. */
+struct narrowing *narrowings_find_twin(const struct narrowings *table,
+                                       const struct ledger_entry *fresh);
+
 /* Whether any narrowing is of the process or its parent: a cheap look before the next question. */
 bool narrowings_concern(const struct narrowings *table, pid_t tgid, pid_t ppid);
 
@@ -70,6 +83,12 @@ bool narrowings_concern(const struct narrowings *table, pid_t tgid, pid_t ppid);
 const struct narrowing *narrowings_find_origin(const struct narrowings *table, pid_t tgid,
                                                pid_t tid, pid_t ppid, uint64_t start_ticks,
                                                const struct cpuset *mask);
+
+/* From now on the thread's CPU time is counted: it has its mask back since AT (CLOCK_BOOTTIME). */
+void narrowing_settle(struct narrowing *narrowing, struct kernel *kernel, nsec_t at);
+
+/* Whether no thread can be born narrow out of this (settled) one any more, NOW (CLOCK_BOOTTIME). */
+bool narrowing_is_barren(const struct narrowing *narrowing, struct kernel *kernel, nsec_t now);
 
 /* How give_back() ended, where it did not fail. */
 enum giveback {

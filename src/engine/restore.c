@@ -24,7 +24,7 @@ struct restorer {
         struct cpuset all;
         struct found *found; /* the last one first */
         bool children_failed;
-        nsec_t last_settled_at;
+        bool all_barren;
 };
 
 static void found_free(struct found *found)
@@ -83,9 +83,14 @@ static int load(struct restorer *restorer)
         return 0;
 }
 
+static nsec_t now(const struct restorer *restorer)
+{
+        return boottime_of(restorer->kernel->ops->now(restorer->kernel));
+}
+
 static void settle(struct restorer *restorer, struct narrowing *narrowing)
 {
-        narrowing->settled_at = boottime_of(restorer->kernel->ops->now(restorer->kernel));
+        narrowing_settle(narrowing, restorer->kernel, now(restorer));
         ledger_settle(restorer->ledger, narrowing->record, narrowing->settled_at);
 }
 
@@ -123,8 +128,8 @@ static void restore_if_narrow(struct restorer *restorer, struct narrowing *narro
 {
         if (narrowing->settled_at == NSEC_INFINITY)
                 restore_thread(restorer, narrowing);
-        if (narrowing->settled_at != NSEC_INFINITY)
-                restorer->last_settled_at = MAX(restorer->last_settled_at, narrowing->settled_at);
+        else
+                narrowing_settle(narrowing, restorer->kernel, narrowing->settled_at);
 }
 
 static bool is_known(const struct restorer *restorer, pid_t tid, uint64_t start_ticks)
@@ -165,7 +170,7 @@ static int add_as_parent(struct restorer *restorer, const struct ledger_entry *c
         narrowing->entry.tgid = child->tgid;
         narrowing->entry.tid = child->tid;
         narrowing->entry.start_ticks = child->start_ticks;
-        narrowing->settled_at = boottime_of(restorer->kernel->ops->now(restorer->kernel));
+        narrowing_settle(narrowing, restorer->kernel, now(restorer));
         narrowings_add(&restorer->table, TAKE_PTR(narrowing));
         return 0;
 }
@@ -272,15 +277,24 @@ static int restore_children(struct restorer *restorer, const struct found *known
         return 0;
 }
 
-static void wait_for_births(const struct restorer *restorer)
+static void note_fertile(struct restorer *restorer, struct narrowing *narrowing)
 {
-        nsec_t now = boottime_of(restorer->kernel->ops->now(restorer->kernel));
-        nsec_t end = restorer->last_settled_at + NARROWING_BIRTH_GRACE_NSEC;
-        struct timespec left = {0};
+        if (restorer->all_barren && narrowing->settled_at != NSEC_INFINITY)
+                restorer->all_barren =
+                        narrowing_is_barren(narrowing, restorer->kernel, now(restorer));
+}
 
-        if (restorer->last_settled_at == 0 || end <= now)
-                return;
-        left.tv_nsec = (long)MIN(end - now, NARROWING_BIRTH_GRACE_NSEC);
+static bool may_be_more_births(struct restorer *restorer)
+{
+        restorer->all_barren = true;
+        for_each(restorer, note_fertile);
+        return !restorer->all_barren;
+}
+
+static void sleep_a_while(void)
+{
+        struct timespec left = {.tv_nsec = NARROWING_BIRTH_GRACE_NSEC};
+
         while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
                 ;
 }
@@ -297,6 +311,20 @@ static int restore_all_children(struct restorer *restorer)
                         return r;
         } while (restorer->found != known);
         return 0;
+}
+
+/* Looks again until nothing more can be born narrow. A child of a fork(2) that has not ended cannot
+ * be seen: there is nothing to wait for but time. */
+static int restore_late_children(struct restorer *restorer)
+{
+        unsigned n_looks = NARROWING_BIRTH_LIMIT_NSEC / NARROWING_BIRTH_GRACE_NSEC;
+        int r = 0;
+
+        for (unsigned i = 0; i < n_looks && r == 0 && may_be_more_births(restorer); i++) {
+                sleep_a_while();
+                r = restore_all_children(restorer);
+        }
+        return r;
 }
 
 static void clear_done(struct restorer *restorer, struct narrowing *narrowing)
@@ -324,8 +352,7 @@ static int run(struct restorer *restorer)
         r = restore_all_children(restorer);
         if (r < 0)
                 return r;
-        wait_for_births(restorer);
-        r = restore_all_children(restorer);
+        r = restore_late_children(restorer);
         if (r < 0)
                 return r;
         for_each(restorer, clear_done);

@@ -81,6 +81,7 @@ void threads_remove(struct thread_table *table, struct kernel *kernel, struct th
                 drop_hot(table, kernel, thread);
         else
                 unlink_cold(table, thread);
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a member has a neighbour or none */
         HASH_DEL(table->by_tid, thread);
         table->n_threads--;
         free(thread);

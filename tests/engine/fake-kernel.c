@@ -128,6 +128,29 @@ static void fake_close_thread(struct kernel *kernel, int handle)
         (void)pthread_mutex_unlock(&fake->lock);
 }
 
+static void count_run(struct fake_thread *thread, struct kernel_counters *ret)
+{
+        if (!thread->starves)
+                thread->run_nsec += NSEC_PER_SEC;
+        *ret = (struct kernel_counters){.run_nsec = thread->run_nsec};
+}
+
+static int fake_read_counters_once(struct kernel *kernel, pid_t tgid, pid_t tid,
+                                   struct kernel_counters *ret)
+{
+        struct fake_kernel *fake = fake_of(kernel);
+        struct fake_thread *thread;
+        int r;
+
+        (void)tgid;
+        (void)pthread_mutex_lock(&fake->lock);
+        thread = target(fake, FAKE_READ_COUNTERS_ONCE, tid, &r);
+        if (thread)
+                count_run(thread, ret);
+        (void)pthread_mutex_unlock(&fake->lock);
+        return r;
+}
+
 static int fake_read_counters(struct kernel *kernel, int handle, struct kernel_counters *ret)
 {
         struct fake_kernel *fake = fake_of(kernel);
@@ -138,7 +161,7 @@ static int fake_read_counters(struct kernel *kernel, int handle, struct kernel_c
         if (r == 0 && fake->handles[handle]->gone)
                 r = -ESRCH;
         if (r == 0)
-                *ret = (struct kernel_counters){0};
+                count_run(fake->handles[handle], ret);
         (void)pthread_mutex_unlock(&fake->lock);
         return r;
 }
@@ -267,6 +290,7 @@ static const struct kernel_ops fake_ops = {
         .open_thread = fake_open_thread,
         .close_thread = fake_close_thread,
         .read_counters = fake_read_counters,
+        .read_counters_once = fake_read_counters_once,
         .read_thread = fake_read_thread,
         .get_affinity = fake_get_affinity,
         .set_affinity = fake_set_affinity,

@@ -12,6 +12,7 @@
 enum fake_op {
         FAKE_OPEN_THREAD,
         FAKE_READ_COUNTERS,
+        FAKE_READ_COUNTERS_ONCE,
         FAKE_READ_THREAD,
         FAKE_GET_AFFINITY,
         FAKE_SET_AFFINITY,
@@ -24,6 +25,8 @@ struct fake_thread {
         pid_t tgid, tid;
         struct kernel_thread stat;
         struct cpuset allowed; /* its mask */
+        nsec_t run_nsec;       /* its CPU time; grows by a second each time that it is read */
+        bool starves;          /* it does not grow */
         unsigned n_sets;       /* how often its mask was set */
         bool whole_was_asked;  /* the last set was all ones */
         bool gone;

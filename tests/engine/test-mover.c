@@ -151,6 +151,16 @@ static void restore(struct fixture *f, struct ledger_report *ret)
         assert_int_equal(ledger_restore(f->ledger, f->kernel, ret), 0);
 }
 
+/* Lets a second go by, in which every thread that could be born is. */
+static void pass_births(struct fixture *f)
+{
+        nsec_t now = f->kernel->ops->now(f->kernel) + NSEC_PER_SEC;
+
+        fake_set_now(f->fake, now);
+        mover_births_checked(f->mover, now);
+        mover_births_checked(f->mover, now + NSEC_PER_MSEC);
+}
+
 /* Nudges. */
 
 static void test_nudge(void **state)
@@ -165,7 +175,7 @@ static void test_nudge(void **state)
         assert_false(thread->whole_was_asked);
         assert_int_equal(thread->n_sets, 2);
         assert_int_equal(ledger_count(f->ledger), 1); /* settled: its births are not known yet */
-        mover_births_checked(f->mover, 200 * NSEC_PER_SEC);
+        pass_births(f);
         assert_int_equal(ledger_count(f->ledger), 0);
 }
 
@@ -316,12 +326,12 @@ static void test_exit_at_every_step(void **state)
                                 assert_result(f, MOVER_GONE, 0);
                         else
                                 assert_result(f, MOVER_MOVED, 0);
-                        assert_int_equal(fake_n_handles(f->fake), 0);
                         fake_before(f->fake, op, 0, NULL, NULL);
+                        pass_births(f);
+                        assert_int_equal(fake_n_handles(f->fake), 0);
+                        assert_int_equal(ledger_count(f->ledger), 0);
                         thread->gone = true;
                 }
-        mover_births_checked(f->mover, 200 * NSEC_PER_SEC);
-        assert_int_equal(ledger_count(f->ledger), 0);
 }
 
 /* Its TID belongs to another thread when the mask would go back. */
@@ -401,7 +411,7 @@ static void test_owed(void **state)
         assert_int_equal(ledger_count(f->ledger), 1);
         mover_births_checked(f->mover, 100 * NSEC_PER_SEC);
         assert_mask(thread, "0-3");
-        mover_births_checked(f->mover, 200 * NSEC_PER_SEC);
+        pass_births(f);
         assert_int_equal(ledger_count(f->ledger), 0);
 }
 
@@ -438,7 +448,7 @@ static void test_ledger_full(void **state)
         assert_int_equal(thread->n_sets, 0);
         submit(f, MOVER_RELEASE, 20, "", 0);
         assert_result(f, MOVER_RELEASED, 0);
-        mover_births_checked(f->mover, 200 * NSEC_PER_SEC);
+        pass_births(f);
         run(f, MOVER_NUDGE, MOVER_MOVED, 0);
 }
 
@@ -455,11 +465,12 @@ static void test_hold_and_release(void **state)
         assert_int_equal(fake_n_handles(f->fake), 1);
         run(f, MOVER_NUDGE, MOVER_INVALID, -EBUSY);
         run(f, MOVER_HOLD, MOVER_INVALID, -EBUSY);
-        mover_births_checked(f->mover, 200 * NSEC_PER_SEC);
+        pass_births(f);
         assert_mask(thread, "2");
         run(f, MOVER_RELEASE, MOVER_RELEASED, 0);
         assert_mask(thread, "0-3");
         run(f, MOVER_RELEASE, MOVER_INVALID, -ENOENT);
+        pass_births(f);
         assert_int_equal(fake_n_handles(f->fake), 0);
 }
 
@@ -520,7 +531,7 @@ static void test_child_gets_its_parents_mask(void **state)
         stranger = add_child(f, 1, 63, 63, now, "2");
         older = add_child(f, 10, 64, 64, now - 1, "2");
         chosen = add_child(f, 10, 65, 65, now, "1");
-        later = add_child(f, 10, 66, 66, now + 100, "2");
+        later = add_child(f, 10, 66, 66, now + 1100, "2");
 
         assert_int_equal(check_birth(f, grandchild), 0); /* its parent is not known yet */
         assert_int_equal(check_birth(f, process), 1);
@@ -539,7 +550,7 @@ static void test_child_gets_its_parents_mask(void **state)
         assert_mask(later, "2");
         assert_int_equal(check_birth(f, process), 0);
 
-        mover_births_checked(f->mover, 200 * NSEC_PER_SEC);
+        pass_births(f);
         assert_int_equal(ledger_count(f->ledger), 0);
 }
 
@@ -549,7 +560,7 @@ static void test_child_of_a_held_thread(void **state)
         struct fake_thread *parent = add(f, 11, "0-3"), *child;
 
         run(f, MOVER_HOLD, MOVER_MOVED, 0);
-        mover_births_checked(f->mover, 200 * NSEC_PER_SEC);
+        pass_births(f);
         child = add_child(f, 10, 60, 60, now_ticks(f) + 5000, "2");
         assert_int_equal(check_birth(f, child), 1);
         assert_mask(child, "0-3");
@@ -575,19 +586,90 @@ static void test_child_of_either_gets_the_smaller_mask(void **state)
         assert_mask(child, "1-2");
 }
 
-static void test_births_are_waited_for(void **state)
+/* Moves the clock by SPAN, and says that all births until then are known. */
+static void go_on(struct fixture *f, nsec_t span)
+{
+        nsec_t now = f->kernel->ops->now(f->kernel) + span;
+
+        fake_set_now(f->fake, now);
+        mover_births_checked(f->mover, now);
+}
+
+static void test_births_of_a_sleeper(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "0-3");
+
+        run(f, MOVER_NUDGE, MOVER_MOVED, 0);
+        thread->starves = true;
+        thread->stat.state = 'S';
+        go_on(f, NARROWING_BIRTH_GRACE_NSEC - NSEC_PER_MSEC);
+        go_on(f, 0);
+        assert_int_equal(ledger_count(f->ledger), 1); /* it slept too soon to know */
+        go_on(f, 2 * NSEC_PER_MSEC);
+        assert_int_equal(ledger_count(f->ledger), 1); /* its last child may not be known */
+        go_on(f, NSEC_PER_MSEC);
+        assert_int_equal(ledger_count(f->ledger), 0);
+        assert_int_equal(fake_n_handles(f->fake), 0);
+}
+
+/* It may be in the middle of a fork(2) for as long as it gets no CPU. */
+static void test_births_of_a_starving_thread(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "0-3"), *child;
+
+        run(f, MOVER_NUDGE, MOVER_MOVED, 0);
+        thread->starves = true;
+        for (unsigned i = 0; i < 3; i++)
+                go_on(f, NSEC_PER_SEC);
+        assert_int_equal(ledger_count(f->ledger), 1);
+        child = add_child(f, 10, 60, 60, now_ticks(f), "2");
+        assert_int_equal(check_birth(f, child), 1);
+        child->stat.state = 'S';
+        thread->starves = false;
+        go_on(f, NSEC_PER_SEC);
+        go_on(f, NSEC_PER_SEC);
+        assert_int_equal(ledger_count(f->ledger), 0);
+        child = add_child(f, 10, 61, 61, now_ticks(f), "2");
+        assert_int_equal(check_birth(f, child), 0);
+}
+
+static void test_births_are_given_up(void **state)
 {
         struct fixture *f = *state;
 
-        add(f, 11, "0-3");
+        add(f, 11, "0-3")->starves = true;
         run(f, MOVER_NUDGE, MOVER_MOVED, 0);
-        mover_births_checked(f->mover, 100 * NSEC_PER_SEC);
+        go_on(f, NARROWING_BIRTH_LIMIT_NSEC - NSEC_PER_SEC);
+        go_on(f, 0);
         assert_int_equal(ledger_count(f->ledger), 1);
-        mover_births_checked(f->mover,
-                             100 * NSEC_PER_SEC + NARROWING_BIRTH_GRACE_NSEC - NSEC_PER_MSEC);
+        go_on(f, 2 * NSEC_PER_SEC);
+        go_on(f, NSEC_PER_SEC);
+        assert_int_equal(ledger_count(f->ledger), 0);
+}
+
+/* Nudged again and again, a thread takes one record. */
+static void test_same_nudge_again(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "0-3");
+
+        for (unsigned i = 0; i < 3 * N_RECORDS; i++) {
+                thread->stat.cpu = 0;
+                run(f, MOVER_NUDGE, MOVER_MOVED, 0);
+                assert_mask(thread, "0-3");
+        }
         assert_int_equal(ledger_count(f->ledger), 1);
-        mover_births_checked(f->mover,
-                             100 * NSEC_PER_SEC + NARROWING_BIRTH_GRACE_NSEC + NSEC_PER_MSEC);
+        assert_int_equal(fake_n_handles(f->fake), 1);
+        submit(f, MOVER_NUDGE, 11, "0-3", 3);
+        assert_result(f, MOVER_MOVED, 0);
+        assert_int_equal(ledger_count(f->ledger), 2);
+        thread->stat.cpu = 0;
+        fake_fail(f->fake, FAKE_SET_AFFINITY, 1, -EPERM);
+        run(f, MOVER_NUDGE, MOVER_DENIED, -EPERM);
+        assert_int_equal(ledger_count(f->ledger), 2);
+        pass_births(f);
         assert_int_equal(ledger_count(f->ledger), 0);
 }
 
@@ -728,7 +810,7 @@ static void test_order_of_one_thread(void **state)
                         submit(f, MOVER_RELEASE, 11, "", 0);
                 }
                 take_pairs(f, 4);
-                mover_births_checked(f->mover, 200 * NSEC_PER_SEC);
+                pass_births(f);
         }
 }
 
@@ -831,7 +913,10 @@ int main(void)
                 TEST(test_child_gets_its_parents_mask),
                 TEST(test_child_of_a_held_thread),
                 TEST(test_child_of_either_gets_the_smaller_mask),
-                TEST(test_births_are_waited_for),
+                TEST(test_births_of_a_sleeper),
+                TEST(test_births_of_a_starving_thread),
+                TEST(test_births_are_given_up),
+                TEST(test_same_nudge_again),
                 TEST(test_restore),
                 TEST(test_restore_children),
                 TEST(test_restore_denied_keeps_the_record),

@@ -79,6 +79,15 @@ static int dying_read_counters(struct kernel *kernel, int handle, struct kernel_
         return leave(dying, n, dying->real->ops->read_counters(dying->real, handle, ret));
 }
 
+static int dying_read_counters_once(struct kernel *kernel, pid_t tgid, pid_t tid,
+                                    struct kernel_counters *ret)
+{
+        struct dying_kernel *dying = dying_of(kernel);
+        unsigned n = enter(dying);
+
+        return leave(dying, n, dying->real->ops->read_counters_once(dying->real, tgid, tid, ret));
+}
+
 static int dying_read_thread(struct kernel *kernel, pid_t tgid, pid_t tid,
                              struct kernel_thread *ret)
 {
@@ -126,6 +135,7 @@ static const struct kernel_ops dying_ops = {
         .list_threads = dying_list_threads,
         .open_thread = dying_open_thread,
         .read_counters = dying_read_counters,
+        .read_counters_once = dying_read_counters_once,
         .read_thread = dying_read_thread,
         .get_affinity = dying_get_affinity,
         .set_affinity = dying_set_affinity,

@@ -120,7 +120,7 @@ def test_restoring_killed_at_every_step(runtime_dir, victims):
 def test_killed_at_random(runtime_dir):
     n_kills = int(os.environ.get("BALANCERD_KILLS", "20"))
     seed = random.randrange(1 << 32)
-    tally, speed = kills.random_kills(runtime_dir, n_kills, 50, seed)
+    tally, speed = kills.random_kills(runtime_dir, n_kills, 20, seed)
     print(f"\nseed {seed}; {speed}")
     report(tally, "at random")
     assert tally.restored["records"] > 0

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A busy process to be moved about, at the lowest priority. `victim fork` also bears children, and
- * `victim threads` threads: each sleeps through its second of life, so that its mask can be looked
- * at. It never touches a mask. It ends with its parent, after a minute at the latest.
+ * A busy process to be moved about: `victim plain NICE`. `victim fork NICE` also bears children,
+ * and `victim threads NICE` threads: each sleeps through its second of life, so that its mask can
+ * be looked at. It never touches a mask. It ends with its parent, after ten minutes at the latest.
  */
 
 #include <errno.h>
@@ -19,13 +19,13 @@
 #include "base/macro.h"
 #include "base/time.h"
 
-#define LIFE_NSEC       NSEC_PER_SEC
+#define LIFE_SEC        1
 #define BIRTHS_NSEC     (20 * NSEC_PER_MSEC)
-#define LIFE_LIMIT_NSEC (60 * NSEC_PER_SEC)
+#define LIFE_LIMIT_NSEC (600 * NSEC_PER_SEC)
 
 static void live(void)
 {
-        struct timespec left = {.tv_sec = LIFE_NSEC / NSEC_PER_SEC};
+        struct timespec left = {.tv_sec = LIFE_SEC};
 
         while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
                 ;
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
         bool threads = argc > 1 && streq(argv[1], "threads");
 
         end_with_parent(getppid());
-        (void)setpriority(PRIO_PROCESS, 0, 19);
+        (void)setpriority(PRIO_PROCESS, 0, argc > 2 ? atoi(argv[2]) : 0);
         puts("ready");
         (void)fflush(stdout);
         while (now - start < LIFE_LIMIT_NSEC) {

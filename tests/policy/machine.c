@@ -143,7 +143,7 @@ static void init_ordered(struct view *view, const struct machine *m, const unsig
 
 void view_init(struct view *view, const struct machine *m)
 {
-        unsigned order[MACHINE_THREADS];
+        unsigned order[MACHINE_THREADS] = {0};
 
         for (unsigned i = 0; i < m->n_threads; i++)
                 order[i] = i;
@@ -152,7 +152,7 @@ void view_init(struct view *view, const struct machine *m)
 
 void view_init_shuffled(struct view *view, const struct machine *m, uint64_t *random)
 {
-        unsigned order[MACHINE_THREADS];
+        unsigned order[MACHINE_THREADS] = {0};
 
         for (unsigned i = 0; i < m->n_threads; i++) {
                 unsigned j = random_below(random, i + 1);

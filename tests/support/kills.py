@@ -31,9 +31,10 @@ def parents():
 class Victims:
     """Busy processes, some of which bear children: `with Victims("fork", "plain") as victims`."""
 
-    def __init__(self, *kinds):
+    def __init__(self, *kinds, nice=0):
         self.processes = [
-            subprocess.Popen([VICTIM, kind], stdout=subprocess.PIPE, text=True) for kind in kinds
+            subprocess.Popen([VICTIM, kind, str(nice)], stdout=subprocess.PIPE, text=True)
+            for kind in kinds
         ]
         for process in self.processes:
             assert process.stdout.readline() == "ready\n"
@@ -149,7 +150,7 @@ def kill_at_random(runtime_dir, victims, chance, speed, *arguments):
         )
         while os.fstat(output.fileno()).st_size == 0:
             assert mover.poll() is None
-            os.sched_yield()
+            time.sleep(0.001)
         begin = time.monotonic()
         time.sleep(chance.uniform(0, 0.3))
         mover.kill()
@@ -163,7 +164,7 @@ def kill_at_random(runtime_dir, victims, chance, speed, *arguments):
 def random_kills(runtime_dir, n_kills, n_victims, seed):
     """Half the kills amid nudges, half amid holds. Returns (Tally, Speed)."""
     tally, speed, chance = Tally(), Speed(), random.Random(seed)
-    with Victims(*kinds_of_victims(n_victims)) as victims:
+    with Victims(*kinds_of_victims(n_victims), nice=10) as victims:
         for n in range(n_kills):
             arguments = ["--hold"] if n % 2 else []
             kill_at_random(runtime_dir, victims, chance, speed, *arguments)
