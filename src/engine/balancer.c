@@ -126,6 +126,7 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
                 .sources = {.on_notice = options->on_notice, .userdata = options->userdata},
                 .self = getpid(),
         };
+        pace_init(&b->pace);
         r = decisions_new(&b->decisions);
         if (r < 0)
                 return r;
@@ -399,6 +400,10 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
                 r = decide_all(b, &outcome.snapshot);
                 if (r < 0)
                         return r;
+                /* Where there was something to move there may be more. */
+                if (b->plan.n_moves > 0 && outcome.trouble == PACE_QUIET)
+                        outcome.trouble =
+                                b->sampler.has_unbalanced ? PACE_UNBALANCED : PACE_BALANCED;
         }
         r = balancer_collect(b);
         if (r < 0)

@@ -9,9 +9,9 @@
 #define IDLE_HALF_LIFE_SEC       0.5
 #define BACKGROUND_HALF_LIFE_SEC 0.1
 
-/* A CPU that idles this much could take another thread (policy study, section 4). */
-#define IDLE_SMOOTHED_MIN 0.2F
-#define IDLE_NOW_MIN      0.05F
+/* A CPU that idles this much, smoothed or just now, could take another thread: worth a look at the
+ * threads. The policy is stricter (policy study, section 4). */
+#define IDLE_MIN 0.2F
 /* Below this share of its time a CPU's runqueue is taken to be empty of waiters. */
 #define WAITED_MIN 0.005F
 /* A CPU that idled more than this is not worth a look without /proc/schedstat. */
@@ -154,7 +154,7 @@ bool cpuload_unbalanced_may_wait(const struct sampler *s)
 bool cpuload_somewhere_idle(const struct sampler *s)
 {
         for (unsigned i = 0; i < s->topology->n_cpus; i++)
-                if (s->cpus[i].idle >= IDLE_SMOOTHED_MIN && s->cpus[i].idle_now > IDLE_NOW_MIN)
+                if (s->cpus[i].idle >= IDLE_MIN || s->cpus[i].idle_now >= IDLE_MIN)
                         return true;
         return false;
 }

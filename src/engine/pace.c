@@ -2,19 +2,39 @@
 
 #include "engine/pace.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/macro.h"
 
-static nsec_t wanted_interval(const struct settings *settings, enum pace_trouble trouble)
+void pace_init(struct pace *pace)
 {
-        switch (trouble) {
+        *pace = (struct pace){.trouble = PACE_UNBALANCED};
+}
+
+static nsec_t balanced_interval(const struct settings *settings)
+{
+        return MAX(settings->balance.tick, PACE_BALANCED_TICK);
+}
+
+static nsec_t quiet_interval(const struct pace *pace, const struct settings *settings, nsec_t now)
+{
+        bool watchful = pace->trouble_at != 0 && now - pace->trouble_at < PACE_WATCHFUL;
+        nsec_t watchful_tick = balanced_interval(settings);
+
+        return watchful ? MIN(settings->balance.quiet_tick, watchful_tick)
+                        : settings->balance.quiet_tick;
+}
+
+static nsec_t wanted_interval(const struct pace *pace, const struct settings *settings, nsec_t now)
+{
+        switch (pace->trouble) {
         case PACE_UNBALANCED:
                 return settings->balance.tick;
         case PACE_BALANCED:
-                return MAX(settings->balance.tick, PACE_BALANCED_TICK);
+                return balanced_interval(settings);
         case PACE_QUIET:
-                return settings->balance.quiet_tick;
+                return quiet_interval(pace, settings, now);
         }
         abort();
 }
@@ -41,7 +61,9 @@ nsec_t pace_next(struct pace *pace, const struct settings *settings, nsec_t now,
         pace->paid_at = now;
         pace->credit_sec = MIN(pace->credit_sec, nsec_to_sec(savings_max)) - nsec_to_sec(cost);
         settle(pace, trouble);
-        interval = wanted_interval(settings, pace->trouble);
+        if (trouble != PACE_QUIET)
+                pace->trouble_at = now;
+        interval = wanted_interval(pace, settings, now);
         if (pace->credit_sec < 0) {
                 nsec_t repaid = (nsec_t)(-pace->credit_sec / PACE_SHARE * (double)NSEC_PER_SEC);
 

@@ -15,6 +15,9 @@
 #define PACE_BALANCED_TICK (100 * NSEC_PER_MSEC)
 /* So many ticks without trouble until it is quiet again. */
 #define PACE_CALM_TICKS 5U
+/* For so long after the last trouble the tick is PACE_BALANCED_TICK at most: what came once comes
+ * again. */
+#define PACE_WATCHFUL (4 * NSEC_PER_SEC)
 
 enum pace_trouble {
         PACE_QUIET,
@@ -27,7 +30,11 @@ struct pace {
         nsec_t paid_at;
         enum pace_trouble trouble; /* the worst of the last PACE_CALM_TICKS ticks */
         unsigned calm_ticks;
+        nsec_t trouble_at; /* the last that was found; 0: none yet */
 };
+
+/* Nothing is known yet: begins with short ticks. */
+void pace_init(struct pace *pace);
 
 /* A tick at NOW cost COST of CPU time and found TROUBLE; SAVINGS_MAX is what may be saved up at
  * most. Returns when the next is due. */

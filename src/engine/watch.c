@@ -11,7 +11,7 @@
 /* A thread that ran and waited less than this share of the time is quiet. */
 #define ACTIVE_SHARE 0.005
 /* Quiet for so long, a hot thread becomes cold. */
-#define COOL_AFTER (2 * NSEC_PER_SEC)
+#define COOL_AFTER (10 * NSEC_PER_SEC)
 /* Stat and mask of a hot thread are read again at the latest after this. */
 #define LOOK_AGAIN (NSEC_PER_SEC)
 /* Stat files read in one pass: 7 us each. Threads that were passed over come first in the next. */

@@ -41,6 +41,10 @@ static void test_calm_must_last(void **state)
         for (unsigned i = 1; i < PACE_CALM_TICKS; i++)
                 assert_int_equal(pace_next(&pace, &settings, now, 0, 0, PACE_QUIET),
                                  now + 20 * MSEC);
+        /* Watchful at first, then quiet. */
+        now += 100 * MSEC;
+        assert_int_equal(pace_next(&pace, &settings, now, 0, 0, PACE_QUIET), now + 100 * MSEC);
+        now += PACE_WATCHFUL;
         assert_int_equal(pace_next(&pace, &settings, now, 0, 0, PACE_QUIET), now + 1000 * MSEC);
 }
 

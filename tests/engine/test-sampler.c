@@ -188,7 +188,8 @@ static void test_stacked_hogs_are_seen(void **state)
         }
 }
 
-/* Ticks go on at 20 ms while hogs wait where nobody balances, at 1 s while they only run. */
+/* Ticks go on at 20 ms while hogs wait where nobody balances, at 1 s while they only run for long.
+ */
 static void test_cost_follows_trouble(void **state)
 {
         _cleanup_bench_ struct bench b;
@@ -209,7 +210,12 @@ static void test_cost_follows_trouble(void **state)
                 assert_int_equal(cpuset_add(&other, 1), 0);
                 assert_int_equal(machine_set_mask(b.machine, 1, &other), 0);
         }
+        /* Watchful for a while, then quiet. */
         run_ticking(&b, SEC);
+        ticks = b.sampler.counts.n_ticks;
+        run_ticking(&b, SEC);
+        assert_in_range(b.sampler.counts.n_ticks - ticks, 9, 11);
+        run_ticking(&b, PACE_WATCHFUL);
         ticks = b.sampler.counts.n_ticks;
         run_ticking(&b, 3 * SEC);
         assert_in_range(b.sampler.counts.n_ticks - ticks, 2, 4);
