@@ -387,6 +387,20 @@ static void look_for_stuck_moves(struct balancer *b)
                "others go on being moved");
 }
 
+/* A plan is trouble, whatever its threads' counters say as yet: its budget may not have sufficed,
+ * and what it moves is to be looked at again soon. */
+static enum pace_trouble trouble_of(const struct plan *plan)
+{
+        enum pace_trouble trouble = PACE_QUIET;
+
+        for (unsigned i = 0; i < plan->n_moves; i++) {
+                if (plan->moves[i].reason != MOVE_STUCK)
+                        return PACE_UNBALANCED;
+                trouble = PACE_BALANCED;
+        }
+        return trouble;
+}
+
 int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
 {
         nsec_t started = b->kernel->ops->cpu_time(b->kernel), cost;
@@ -400,10 +414,8 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
                 r = decide_all(b, &outcome.snapshot);
                 if (r < 0)
                         return r;
-                /* Where there was something to move there may be more. */
-                if (b->plan.n_moves > 0 && outcome.trouble == PACE_QUIET)
-                        outcome.trouble =
-                                b->sampler.has_unbalanced ? PACE_UNBALANCED : PACE_BALANCED;
+                if (!b->options.observe)
+                        outcome.trouble = MAX(outcome.trouble, trouble_of(&b->plan));
         }
         r = balancer_collect(b);
         if (r < 0)
