@@ -213,6 +213,8 @@ static void shrink(struct machine *m, property *check)
 
                 smaller = false;
                 for (unsigned i = 0; simplify(&candidate, i); i++) {
+                        /* A copy, padding included.
+                         * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
                         if (memcmp(&candidate, m, sizeof(candidate)) != 0 && check(&candidate)) {
                                 *m = candidate;
                                 smaller = true;
