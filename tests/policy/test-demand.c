@@ -154,6 +154,28 @@ static void test_starved(void **state)
         }
 }
 
+/* Told late, the wait must not outlive what was waited: the thread sleeps most of the time now. */
+static void test_late_jump(void **state)
+{
+        (void)state;
+        for (unsigned i = 0; i < ARRAY_SIZE(ticks_sec); i++) {
+                struct clocked t = {0};
+                double tick = ticks_sec[i];
+
+                demand_init(&t.demand, true);
+                for (double now = 0; now < 10; now += tick) {
+                        t.waiting_sec += tick;
+                        sample(&t, tick, true, DEMAND_HALF_LIFE_UNBALANCED);
+                }
+                t.wait_sec += t.waiting_sec;
+                for (double now = 0; now < 5 * DEMAND_HALF_LIFE_UNBALANCED; now += tick) {
+                        t.run_sec += 0.3 * tick;
+                        sample(&t, tick, false, DEMAND_HALF_LIFE_UNBALANCED);
+                }
+                assert_between((double)demand_value(&t.demand), 0.25, 0.35, "late", tick, 0);
+        }
+}
+
 /* A sleeper's demand is what it runs, alone and beside a hog. */
 static void test_sleeper(void **state)
 {
@@ -201,6 +223,7 @@ int main(void)
                 cmocka_unit_test(test_new_thread),
                 cmocka_unit_test(test_new_thread_that_sleeps),
                 cmocka_unit_test(test_starved),
+                cmocka_unit_test(test_late_jump),
                 cmocka_unit_test(test_sleeper),
                 cmocka_unit_test(test_forgets),
         };

@@ -213,6 +213,39 @@ static void test_nice(void **state)
         assert_int_equal(s->plan.n_moves, 0);
 }
 
+/* Long queues of equal length but for two are as good as equal. */
+static void test_long_queues(void **state)
+{
+        struct scene *s = *state;
+
+        machine_init(&s->m, 2);
+        add_hogs(&s->m, 0, 22);
+        add_hogs(&s->m, 1, 20);
+        decide(s);
+        assert_int_equal(s->plan.n_moves, 0);
+        add_hogs(&s->m, 0, 1);
+        decide(s);
+        assert_int_equal(s->plan.n_moves, 1);
+}
+
+/* Memory that stays behind is worth a fifth of a competitor. */
+static void test_home(void **state)
+{
+        struct scene *s = *state;
+
+        machine_init(&s->m, 2);
+        machine_group(&s->m, 1, 1, 1);
+        s->m.settings.balance.across_nodes = ACROSS_NODES_ALWAYS;
+        add_hogs(&s->m, 0, 2);
+        s->m.cpus[1].background = 0.82F;
+        decide(s);
+        assert_int_equal(s->plan.n_moves, 0);
+        s->m.threads[0].home_node = s->m.threads[1].home_node = 1;
+        decide(s);
+        assert_int_equal(s->plan.n_moves, 1);
+        assert_near((double)s->plan.moves[0].gain, 0.18 + 0.2);
+}
+
 static void test_nodes(void **state)
 {
         struct scene *s = *state;
@@ -564,6 +597,8 @@ int main(void)
                 TEST(test_smt),
                 TEST(test_hybrid),
                 TEST(test_nice),
+                TEST(test_long_queues),
+                TEST(test_home),
                 TEST(test_nodes),
                 TEST(test_cooldown),
                 TEST(test_no_return),
