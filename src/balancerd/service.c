@@ -39,18 +39,13 @@ static void on_notice(int level, const char *line, void *userdata)
         log_line(level, "%s", line);
 }
 
-/* Keeps the daemon itself on CPUs that the kernel balances. */
-static int move_to_housekeeping(struct service *service)
+/* Keeps the daemon itself on CPUs that the kernel balances. A cpuset of our own may forbid them:
+ * then we are where its administrator put us. */
+static void on_housekeeping(const struct cpuset *cpus, void *userdata)
 {
-        _cleanup_cpuset_ struct cpuset cpus = {0};
-        int r;
+        struct service *service = userdata;
 
-        r = balancer_housekeeping(service->balancer, &cpus);
-        if (r < 0)
-                return r;
-        /* A cpuset of our own may forbid them: then it is where its administrator put us. */
-        (void)service->kernel->ops->set_affinity(service->kernel, 0, &cpus);
-        return 0;
+        (void)service->kernel->ops->set_affinity(service->kernel, gettid(), cpus);
 }
 
 /* Listens for the end of quiet, or not. */
@@ -121,8 +116,6 @@ static int on_domains(sd_event_source *source, int fd, uint32_t revents, void *u
         (void)revents;
         balancer_domains_changed(service->balancer);
         r = tick(service);
-        if (r >= 0)
-                r = move_to_housekeeping(service);
         return r < 0 ? fail(service, r) : 0;
 }
 
@@ -236,6 +229,8 @@ static int start(struct service *service, struct ledger *ledger,
                 .n_workers = 1,
                 .on_decision = on_decision,
                 .on_notice = on_notice,
+                .on_housekeeping = on_housekeeping,
+                .userdata = service,
         };
         int r;
 
@@ -248,9 +243,6 @@ static int start(struct service *service, struct ledger *ledger,
         r = balancer_new(&service->balancer, service->kernel, ledger, &balancer_options);
         if (r < 0)
                 return log_error_errno(r, "cannot start balancing");
-        r = move_to_housekeeping(service);
-        if (r < 0)
-                return log_error_errno(r, "cannot choose CPUs to run on");
         r = add_sources(service);
         if (r < 0)
                 return log_error_errno(r, "cannot set up the event loop");

@@ -51,7 +51,8 @@ struct balancer {
         struct balancer_counts counts;
 };
 
-int balancer_housekeeping(const struct balancer *b, struct cpuset *ret)
+/* The CPUs that the kernel balances, or all where it balances none. */
+static int housekeeping_cpus(const struct balancer *b, struct cpuset *ret)
 {
         _cleanup_cpuset_ struct cpuset balanced = {0}, all = {0};
         const struct sampler *s = &b->sampler;
@@ -89,15 +90,10 @@ static unsigned max_handles(void)
 
 static int start_mover(struct balancer *b, struct ledger *ledger)
 {
-        _cleanup_cpuset_ struct cpuset cpus = {0};
-        struct mover_options options = {.n_workers = b->options.n_workers};
+        const struct mover_options options = {.n_workers = b->options.n_workers};
         bool realtime;
         int r;
 
-        r = balancer_housekeeping(b, &cpus);
-        if (r < 0)
-                return r;
-        options.cpus = cpus;
         r = mover_new(&b->mover, b->kernel, ledger, &options, &realtime);
         if (r < 0)
                 return r;
@@ -106,6 +102,20 @@ static int start_mover(struct balancer *b, struct ledger *ledger)
                 notice(b, LOG_NOTICE,
                        "no SCHED_FIFO for the mover (CAP_SYS_NICE): a move may wait for busy CPUs");
         return 0;
+}
+
+static int choose_housekeeping(struct balancer *b)
+{
+        _cleanup_cpuset_ struct cpuset cpus = {0};
+        int r;
+
+        b->sampler.domains_changed = false;
+        r = housekeeping_cpus(b, &cpus);
+        if (r < 0)
+                return r;
+        if (b->options.on_housekeeping)
+                b->options.on_housekeeping(&cpus, b->options.userdata);
+        return b->mover ? mover_set_cpus(b->mover, &cpus) : 0;
 }
 
 int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *ledger,
@@ -138,6 +148,9 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
                 if (r < 0)
                         return r;
         }
+        r = choose_housekeeping(b);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(b);
         return 0;
 }
@@ -410,6 +423,11 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
         r = sampler_tick(&b->sampler, &outcome);
         if (r < 0)
                 return r;
+        if (b->sampler.domains_changed) {
+                r = choose_housekeeping(b);
+                if (r < 0)
+                        return r;
+        }
         if (outcome.has_snapshot) {
                 r = decide_all(b, &outcome.snapshot);
                 if (r < 0)

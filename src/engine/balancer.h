@@ -27,6 +27,10 @@ struct balancer_options {
         /* Told of what an administrator should know: a source that is missing, a foreign writer.
          * One line, at a level of syslog(3); may be NULL. */
         void (*on_notice)(int level, const char *line, void *userdata);
+        /* Told at the start, and when it changes, of the CPUs where balancerd itself is to run:
+         * those that the kernel balances, or all that are online where it balances none. May be
+         * NULL. */
+        void (*on_housekeeping)(const struct cpuset *cpus, void *userdata);
         void *userdata;
 };
 
@@ -65,10 +69,6 @@ bool balancer_is_quiet(const struct balancer *balancer);
 
 /* The CPUs that the kernel does not balance may have changed; read again at the next tick. */
 void balancer_domains_changed(struct balancer *balancer);
-
-/* The CPUs that the kernel balances (CPU numbers), where balancerd itself is to run; all online
- * ones where it balances none. Returns 0 or -ENOMEM. */
-int balancer_housekeeping(const struct balancer *balancer, struct cpuset *ret);
 
 struct balancer_counts {
         unsigned n_threads; /* known */

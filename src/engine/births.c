@@ -166,8 +166,12 @@ int births_examine(struct sampler *s, bool *ret_unbalanced)
                         return r;
         }
         s->n_newborn = 0;
-        if (pending && !s->rescan_due && !s->events_left)
-                mover_births_checked(s->mover, s->now - MIN(s->now, BIRTHS_MARGIN));
+        if (pending && !s->rescan_due && !s->events_left) {
+                /* Without events the count of forks was last seen to stand still then. */
+                nsec_t known_at = s->has_events ? s->now : s->cpus_at;
+
+                mover_births_checked(s->mover, known_at - MIN(known_at, BIRTHS_MARGIN));
+        }
         s->events_left = false;
         *ret_unbalanced = unbalanced;
         return 0;

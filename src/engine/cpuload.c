@@ -52,6 +52,7 @@ int cpuload_read_topology(struct sampler *s)
         s->topology = TAKE_PTR(topology);
         s->cpus_at = 0;
         s->pass_at = 0;
+        s->domains_changed = true;
         masks_clear(&s->masks);
         for (hot = s->threads.hot; hot; hot = hot->next) {
                 hot->mask_at = 0;
@@ -75,9 +76,13 @@ int cpuload_read_domains(struct sampler *s)
                 sources_note(&s->sources, KERNEL_CGROUP, r);
         s->has_unbalanced = false;
         for (unsigned i = 0; i < s->topology->n_cpus; i++) {
-                s->cpus[i].balanced = !s->settings.balance.unbalanced ||
-                                      !cpuset_contains(&unbalanced, s->topology->cpus[i].id);
-                if (!s->cpus[i].balanced)
+                bool balanced = !s->settings.balance.unbalanced ||
+                                !cpuset_contains(&unbalanced, s->topology->cpus[i].id);
+
+                if (balanced != s->cpus[i].balanced)
+                        s->domains_changed = true;
+                s->cpus[i].balanced = balanced;
+                if (!balanced)
                         s->has_unbalanced = true;
         }
         return 0;

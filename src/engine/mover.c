@@ -618,6 +618,11 @@ int mover_submit(struct mover *mover, struct mover_request *request)
         return 0;
 }
 
+int mover_set_cpus(struct mover *mover, const struct cpuset *cpus)
+{
+        return pool_set_cpus(mover->pool, cpus);
+}
+
 int mover_fd(const struct mover *mover)
 {
         return pool_fd(mover->pool);

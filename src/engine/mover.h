@@ -96,6 +96,9 @@ static inline void mover_freep(struct mover **mover)
         (void)mover_free(*mover);
 }
 
+/* Where the workers may run from now on, as options.cpus. Returns 0 or -ENOMEM. */
+int mover_set_cpus(struct mover *mover, const struct cpuset *cpus);
+
 /* Queues a request; its `expected` is taken over. Returns 0, or -EBUSY when too much is queued
  * already, or -ENOMEM (nothing is taken over then). */
 int mover_submit(struct mover *mover, struct mover_request *request);

@@ -23,6 +23,7 @@ struct worker {
         bool ended;              /* joining it does not wait */
         struct pool_job *job;    /* under way */
         int avoid_cpu;           /* what its affinity was last set for; -2: nothing yet */
+        unsigned choice;         /* the pool's `choice` at that time */
         struct cpuset placement; /* its affinity, as far as the pool set it */
 };
 
@@ -31,7 +32,6 @@ struct pool {
         void (*run)(struct pool_job *job, void *userdata);
         void (*free_job)(struct pool_job *job);
         void *userdata;
-        struct cpuset cpus;
         unsigned n_usual;
         bool realtime;
         int event_fd;
@@ -39,6 +39,8 @@ struct pool {
         pthread_mutex_t lock; /* of all that follows */
         pthread_cond_t work;  /* a job was added, or the pool stops */
         pthread_cond_t idle;  /* a worker ended */
+        struct cpuset cpus;
+        unsigned choice; /* how often `cpus` was chosen */
         bool stopping;
         struct pool_job *queue, **queue_end;
         struct pool_job *done, **done_end;
@@ -101,6 +103,32 @@ static void post(struct pool *pool, struct pool_job *job)
         (void)!write(pool->event_fd, &one, sizeof(one));
 }
 
+/* Whether the worker's affinity does for a thread that goes to AVOID_CPU. */
+static bool is_well_placed(const struct worker *worker, unsigned choice, int avoid_cpu)
+{
+        if (worker->avoid_cpu < 0 || worker->choice != choice)
+                return false;
+        return avoid_cpu == worker->avoid_cpu ||
+               (!cpuset_is_empty(&worker->placement) &&
+                !cpuset_contains(&worker->placement, (unsigned)avoid_cpu));
+}
+
+/* Copies the pool's choice of CPUs if the worker has to be placed anew. */
+static bool needs_place(struct worker *worker, int avoid_cpu, struct cpuset *ret_cpus)
+{
+        struct pool *pool = worker->pool;
+        bool needed = false;
+
+        (void)pthread_mutex_lock(&pool->lock);
+        if (avoid_cpu >= 0 && !is_well_placed(worker, pool->choice, avoid_cpu) &&
+            cpuset_copy(ret_cpus, &pool->cpus) == 0) {
+                worker->choice = pool->choice;
+                needed = true;
+        }
+        (void)pthread_mutex_unlock(&pool->lock);
+        return needed;
+}
+
 /* Keeps this worker off the CPU that the thread goes to: moving a running thread onto the mover's
  * own CPU waits for that thread's time slice. A failure only costs that wait. */
 static void place(struct worker *worker, int avoid_cpu)
@@ -109,14 +137,9 @@ static void place(struct worker *worker, int avoid_cpu)
         _cleanup_cpuset_ struct cpuset wanted = {0};
         int r;
 
-        if (avoid_cpu < 0 || avoid_cpu == worker->avoid_cpu)
-                return;
-        if (worker->avoid_cpu >= 0 && !cpuset_is_empty(&worker->placement) &&
-            !cpuset_contains(&worker->placement, (unsigned)avoid_cpu))
+        if (!needs_place(worker, avoid_cpu, &wanted))
                 return;
         worker->avoid_cpu = avoid_cpu;
-        if (cpuset_copy(&wanted, &pool->cpus) < 0)
-                return;
         cpuset_remove(&wanted, (unsigned)avoid_cpu);
         r = cpuset_is_empty(&wanted)
                     ? -EINVAL
@@ -423,6 +446,22 @@ static struct timespec deadline_after(nsec_t span)
 
         return (struct timespec){.tv_sec = (time_t)(at / NSEC_PER_SEC),
                                  .tv_nsec = (long)(at % NSEC_PER_SEC)};
+}
+
+int pool_set_cpus(struct pool *pool, const struct cpuset *cpus)
+{
+        _cleanup_cpuset_ struct cpuset copy = {0};
+        int r;
+
+        r = cpuset_copy(&copy, cpus);
+        if (r < 0)
+                return r;
+        (void)pthread_mutex_lock(&pool->lock);
+        cpuset_done(&pool->cpus);
+        pool->cpus = TAKE_CPUSET(copy);
+        pool->choice++;
+        (void)pthread_mutex_unlock(&pool->lock);
+        return 0;
 }
 
 int pool_stop(struct pool *pool)

@@ -55,6 +55,10 @@ static inline void pool_freep(struct pool **pool)
         pool_free(*pool);
 }
 
+/* Where workers run by choice from their next job on (copied); empty: anywhere. Returns 0 or
+ * -ENOMEM. */
+int pool_set_cpus(struct pool *pool, const struct cpuset *cpus);
+
 /* Takes no more work, drops what is queued, waits for what is under way, a second at
  * most. Returns 0, or -EBUSY if a worker is still stuck: then the pool, the kernel and what the
  * jobs use must be left alone until the process ends. */

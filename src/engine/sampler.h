@@ -44,6 +44,8 @@ struct sampler {
         struct topology *topology;
         struct cpu_state *cpus; /* topology->n_cpus */
         bool has_unbalanced, domains_stale;
+        bool domains_changed; /* set when other CPUs than before are balanced; the caller clears it
+                               */
         struct kernel_cpus counters;
         float background_balanced; /* work of no known thread on all balanced CPUs, in CPUs */
 
