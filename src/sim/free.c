@@ -30,6 +30,7 @@ struct queue {
         struct share *shares;
         unsigned *order; /* all tasks, those that have had least first */
         unsigned n_shares, n_allocated;
+        double least_had; /* at the end of the last step */
         bool has_masks;
 };
 
@@ -114,22 +115,24 @@ static bool may_use(const struct queue *q, unsigned task, unsigned cpu)
         return cpuset_is_empty(mask) || cpuset_contains(mask, cpu);
 }
 
-static double least_had(const struct queue *q)
+/* What the one of those ready has had that has had least; as before if none is. */
+static void note_least(struct queue *q)
 {
         double least = HUGE_VAL;
 
         for (unsigned i = 0; i < q->n_shares; i++)
                 if (is_ready(q, i))
                         least = MIN(least, q->shares[i].had);
-        return isfinite(least) ? least : 0;
+        if (isfinite(least))
+                q->least_had = least;
 }
 
-static void add_new(struct queue *q, double least)
+static void add_new(struct queue *q)
 {
         const struct workload *w = q->workload;
 
         for (; q->n_shares < w->n_tasks; q->n_shares++) {
-                q->shares[q->n_shares] = (struct share){.had = least};
+                q->shares[q->n_shares] = (struct share){.had = q->least_had};
                 q->order[q->n_shares] = q->n_shares;
                 q->has_masks |= !cpuset_is_empty(&w->tasks[q->n_shares].spec.mask);
         }
@@ -140,14 +143,13 @@ static void add_new(struct queue *q, double least)
 static void take_in(struct queue *q)
 {
         const struct workload *w = q->workload;
-        double least = least_had(q);
 
-        add_new(q, least);
+        add_new(q);
         for (unsigned i = 0; i < w->n_woken && w->woken[i] < q->n_shares; i++) {
                 struct share *share = &q->shares[w->woken[i]];
 
-                share->had = MAX(share->had, least);
-                share->had = MIN(share->had, least + WAKE_ARREARS);
+                share->had = MAX(share->had, q->least_had);
+                share->had = MIN(share->had, q->least_had + WAKE_ARREARS);
         }
 }
 
@@ -313,6 +315,7 @@ static void serve_step(struct queue *q, nsec_t end)
                         serve_cpu(q, k, end);
         for (unsigned i = 0; i < q->n_shares; i++)
                 end_slice(q, i);
+        note_least(q);
 }
 
 int free_serve(struct workload *workload, const struct topology *topology, nsec_t span)

@@ -126,7 +126,7 @@ static void test_shares_by_weight(void **state)
         assert_near(work_sec(&b, 0) + work_sec(&b, 1), 20, 1e-6);
 }
 
-/* A thread that starts late, or comes from elsewhere, has no arrears to be paid. */
+/* A thread that comes from a CPU where less was to be had has no arrears to be paid. */
 static void test_newcomer_shares_at_once(void **state)
 {
         _cleanup_bench_ struct bench b;
@@ -136,8 +136,10 @@ static void test_newcomer_shares_at_once(void **state)
         bench_init_flat(&b, 2);
         add_hog(&b, 0, 0);
         add_hog(&b, 1, 0);
+        add_hog(&b, 1, 0);
+        add_hog(&b, 1, 0);
         bench_start(&b);
-        run_for(&b, 5 * SEC);
+        run_for(&b, 6 * SEC);
         move_to(&b, 1, 0);
         before = work_sec(&b, 0);
         run_for(&b, SEC);
@@ -475,6 +477,25 @@ static void test_kernel_leaves_others_alone(void **state)
                 assert_near(work_sec(&b, i), 1, 0.02);
 }
 
+static void test_kernel_wakes_only_where_it_balances(void **state)
+{
+        _cleanup_bench_ struct bench b;
+
+        (void)state;
+        bench_init_flat(&b, 4);
+        for (unsigned i = 0; i < 4; i++)
+                add(&b, (struct task_spec){.kind = TASK_SLEEPER,
+                                           .chance = TASK_REGULAR,
+                                           .work = 10 * MSEC,
+                                           .pause = 5 * MSEC,
+                                           .home_node = TASK_NO_HOME});
+        bench_start(&b);
+        machine_set_balanced(b.machine, 0, 1, true);
+        run_for(&b, SEC);
+        assert_true(b.machine->cpus[1].busy_nsec > 800 * MSEC);
+        assert_int_equal(b.machine->cpus[2].busy_nsec + b.machine->cpus[3].busy_nsec, 0);
+}
+
 static void test_kernel_shares_three_on_two(void **state)
 {
         _cleanup_bench_ struct bench b;
@@ -567,6 +588,7 @@ int main(void)
                 cmocka_unit_test(test_same_seed_same_run),
                 cmocka_unit_test(test_kernel_spreads_hogs),
                 cmocka_unit_test(test_kernel_leaves_others_alone),
+                cmocka_unit_test(test_kernel_wakes_only_where_it_balances),
                 cmocka_unit_test(test_kernel_shares_three_on_two),
                 cmocka_unit_test(test_kernel_reach_ends_at_the_node),
                 cmocka_unit_test(test_kernel_wakes_on_idle_cpus),

@@ -96,7 +96,7 @@ static void test_shares_by_weight(void **state)
         assert_work(&w, 2, 5);
 }
 
-/* Three that can all run, but only if the first leaves the CPU that it would take by itself. */
+/* Whoever's turn it is, no CPU is idle: who may run elsewhere makes room for who may not. */
 static void test_masks_are_matched(void **state)
 {
         _cleanup_topology_ struct topology *t = NULL;
@@ -106,11 +106,34 @@ static void test_masks_are_matched(void **state)
         make_flat(&t, 3);
         workload_init(&w, 1);
         add_hog(&w, 0, TASK_NO_HOME, 0, 2);
+        add_hog(&w, 0, TASK_NO_HOME, 0, 2);
         add_hog(&w, 0, TASK_NO_HOME, 0, 1);
         add_hog(&w, 0, TASK_NO_HOME, 0, 0);
-        assert_int_equal(free_serve(&w, t, 2 * SEC), 0);
-        for (unsigned i = 0; i < 3; i++)
-                assert_work(&w, i, 2);
+        assert_int_equal(free_serve(&w, t, 4 * SEC), 0);
+        for (unsigned i = 0; i < 4; i++)
+                assert_work(&w, i, 3);
+}
+
+/* Who has slept long has no claim to more than its share now. */
+static void test_sleep_earns_nothing(void **state)
+{
+        _cleanup_topology_ struct topology *t = NULL;
+        _cleanup_workload_ struct workload w;
+        struct task_spec spec = {.kind = TASK_SLEEPER,
+                                 .work = SEC,
+                                 .pause = 4 * SEC,
+                                 .home_node = TASK_NO_HOME,
+                                 .parent = -1};
+
+        (void)state;
+        make_flat(&t, 1);
+        workload_init(&w, 1);
+        add_plain_hog(&w, 0);
+        assert_true(workload_add(&w, &spec) >= 0);
+        /* A round is two seconds of sharing and four of sleep. */
+        assert_int_equal(free_serve(&w, t, 60 * SEC), 0);
+        assert_true(w.tasks[1].done < 10.7 * (double)SEC);
+        assert_true(w.tasks[1].done > 9.3 * (double)SEC);
 }
 
 static void test_whole_cores_first(void **state)
@@ -238,6 +261,7 @@ int main(void)
                 cmocka_unit_test(test_equal_shares),
                 cmocka_unit_test(test_shares_by_weight),
                 cmocka_unit_test(test_masks_are_matched),
+                cmocka_unit_test(test_sleep_earns_nothing),
                 cmocka_unit_test(test_whole_cores_first),
                 cmocka_unit_test(test_fast_cpus_are_shared),
                 cmocka_unit_test(test_memory_is_near),
