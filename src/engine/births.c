@@ -11,9 +11,18 @@
 /* Newborn threads looked at in one tick, about 12 us each. The others stay cold until their turn.
  */
 #define BIRTHS_PER_TICK 64U
+/* Threads looked at one by one at the start: what is opened of each stays in the kernel's
+ * memory, 2.6 kB a thread, for as long as the kernel has no better use for it. */
+#define READ_AT_START 1000U
 /* Births are complete up to so long ago: a fork that copied a narrow mask may take a while to be
  * told, when its process is preempted in the middle of it. */
 #define BIRTHS_MARGIN (NSEC_PER_SEC)
+
+/* Whether a mask is out, or was a moment ago. */
+static bool is_narrowing(const struct sampler *s)
+{
+        return s->mover && ledger_count(s->ledger) > 0;
+}
 
 /* Adds a thread, or nothing if it is known. Newborn ones are noted for births_examine(). */
 static int meet(struct sampler *s, pid_t tgid, pid_t tid)
@@ -117,8 +126,15 @@ int births_rescan(struct sampler *s)
         s->rescan_due = false;
         s->n_forks = s->counters.n_forks;
         s->counts.n_rescans++;
-        r = s->kernel->ops->list_threads(s->kernel, meet_listed, s);
-        return r < 0 ? r : 1;
+        /* Whose children may have been born narrow, all are needed. */
+        if (s->unlisted && !is_narrowing(s))
+                r = s->kernel->ops->list_processes(s->kernel, meet_listed, s);
+        else
+                r = s->kernel->ops->list_threads(s->kernel, meet_listed, s);
+        if (r < 0)
+                return r;
+        s->sweep_after = s->now;
+        return 1;
 }
 
 /* Looks at a newborn thread; one that is gone already is removed. */
@@ -149,7 +165,7 @@ static int examine(struct sampler *s, struct thread *thread, bool *ret_unbalance
 
 int births_examine(struct sampler *s, bool *ret_unbalanced)
 {
-        bool pending = s->mover && ledger_count(s->ledger) > 0;
+        bool pending = is_narrowing(s);
         /* Where the kernel balances, and no mask is out, a newborn can wait for its turn. */
         unsigned left = pending ? s->n_newborn : s->has_unbalanced ? BIRTHS_PER_TICK : 0;
         bool unbalanced = false;
@@ -177,10 +193,10 @@ int births_examine(struct sampler *s, bool *ret_unbalanced)
         return 0;
 }
 
-/* A thread that is there already: one that is ready to run is watched at once. */
-static int read_one(pid_t tgid, pid_t tid, void *userdata)
+/* A thread that is there already: one that is ready to run is watched at once. *RET_N_THREADS is
+ * how many its process has. */
+static int read_one(struct sampler *s, pid_t tgid, pid_t tid, unsigned *ret_n_threads)
 {
-        struct sampler *s = userdata;
         struct kernel_thread stat;
         struct kernel_counters counters;
         struct thread *thread;
@@ -191,6 +207,7 @@ static int read_one(pid_t tgid, pid_t tid, void *userdata)
         r = s->kernel->ops->read_thread(s->kernel, tgid, tid, &stat);
         if (r < 0)
                 return 0;
+        *ret_n_threads = stat.n_threads;
         r = threads_add(&s->threads, tgid, tid, &thread);
         if (r < 0)
                 return r;
@@ -210,7 +227,48 @@ static int read_one(pid_t tgid, pid_t tid, void *userdata)
         return 0;
 }
 
+static int read_thread(pid_t tgid, pid_t tid, void *userdata)
+{
+        unsigned n_threads;
+
+        return read_one(userdata, tgid, tid, &n_threads);
+}
+
+static int read_process(pid_t tgid, pid_t tid, void *userdata)
+{
+        struct sampler *s = userdata;
+        unsigned n_threads = 1;
+        int r;
+
+        r = read_one(s, tgid, tid, &n_threads);
+        if (r < 0 || n_threads <= 1)
+                return r;
+        if (s->threads.n_threads + n_threads > READ_AT_START) {
+                s->unlisted = true;
+                return 0;
+        }
+        r = s->kernel->ops->list_process(s->kernel, tgid, read_thread, s);
+        return r == -ENOMEM ? r : 0;
+}
+
 int births_read_all(struct sampler *s)
 {
-        return s->kernel->ops->list_threads(s->kernel, read_one, s);
+        return s->kernel->ops->list_processes(s->kernel, read_process, s);
+}
+
+/* A thread of unknown age that was never looked at. */
+static int add_unread(pid_t tgid, pid_t tid, void *userdata)
+{
+        struct sampler *s = userdata;
+        struct thread *thread;
+
+        return threads_find(&s->threads, tid) ? 0 : threads_add(&s->threads, tgid, tid, &thread);
+}
+
+int births_list_rest(struct sampler *s)
+{
+        if (!s->unlisted)
+                return 0;
+        s->unlisted = false;
+        return s->kernel->ops->list_threads(s->kernel, add_unread, s);
 }

@@ -18,5 +18,9 @@ int births_rescan(struct sampler *sampler);
  * on such a CPU. Returns 0 or -ENOMEM. */
 int births_examine(struct sampler *sampler, bool *ret_unbalanced);
 
-/* Meets every thread there is, at start. */
+/* Meets the threads that there are, at start; of processes with many threads only the first where
+ * there are more threads than it pays to look at. */
 int births_read_all(struct sampler *sampler);
+
+/* Meets those that were left out. Returns 0 or a negative errno. */
+int births_list_rest(struct sampler *sampler);

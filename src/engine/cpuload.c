@@ -12,12 +12,12 @@
 /* A CPU that idles this much, smoothed or just now, could take another thread: worth a look at the
  * threads. The policy is stricter (policy study, section 4). */
 #define IDLE_MIN 0.2F
+/* Where a thread is stuck, threads wait for at least this share of the time, smoothed. */
+#define STUCK_WAITED 0.15F
 /* Below this share of its time a CPU's runqueue is taken to be empty of waiters. */
 #define WAITED_MIN 0.005F
 /* A CPU that idled more than this is not worth a look without /proc/schedstat. */
 #define IDLE_NOW_QUIET 0.9F
-/* Work that no known thread accounts for, worth a search. */
-#define BACKGROUND_UNKNOWN 0.3F
 
 static float smooth(float old, float now, double interval_sec, double half_life_sec)
 {
@@ -111,6 +111,8 @@ static void update_cpu(struct sampler *s, struct cpu_state *cpu, const struct ke
                 cpu->idle_now = MIN(share(now->idle_nsec, cpu->last.idle_nsec, interval), 1.0F);
                 cpu->idle = smooth(cpu->idle, cpu->idle_now, interval_sec, IDLE_HALF_LIFE_SEC);
                 cpu->waited_now = share(now->run_delay_nsec, cpu->last.run_delay_nsec, interval);
+                cpu->waited =
+                        smooth(cpu->waited, cpu->waited_now, interval_sec, IDLE_HALF_LIFE_SEC);
         }
         cpu->last = *now;
 }
@@ -164,10 +166,20 @@ bool cpuload_somewhere_idle(const struct sampler *s)
         return false;
 }
 
-bool cpuload_account_pass(struct sampler *s, nsec_t interval)
+/* Whether threads keep waiting for one CPU that the kernel balances while another idles. */
+static bool may_be_stuck(const struct sampler *s)
 {
-        float balanced = 0;
-        bool unknown = false;
+        bool waited = !s->counters.has_run_delay;
+
+        for (unsigned i = 0; i < s->topology->n_cpus; i++)
+                if (s->cpus[i].balanced && s->cpus[i].waited >= STUCK_WAITED)
+                        waited = true;
+        return waited && cpuload_somewhere_idle(s);
+}
+
+float cpuload_account_pass(struct sampler *s, nsec_t interval)
+{
+        float balanced = 0, unknown = 0;
 
         for (unsigned i = 0; i < s->topology->n_cpus; i++) {
                 struct cpu_state *cpu = &s->cpus[i];
@@ -183,13 +195,12 @@ bool cpuload_account_pass(struct sampler *s, nsec_t interval)
                 }
                 cpu->background_smoothed = smooth(cpu->background_smoothed, background,
                                                   nsec_to_sec(interval), BACKGROUND_HALF_LIFE_SEC);
-                if (cpu->background_smoothed > BACKGROUND_UNKNOWN)
-                        unknown = true;
+                unknown = MAX(unknown, cpu->background_smoothed);
         }
         if (interval > 0)
                 s->background_balanced = smooth(s->background_balanced, balanced,
                                                 nsec_to_sec(interval), BACKGROUND_HALF_LIFE_SEC);
-        /* Where the kernel balances, unknown work matters only beside an idle CPU. */
-        return unknown || (s->settings.balance.stuck_threads && cpuload_somewhere_idle(s) &&
-                           s->background_balanced > BACKGROUND_UNKNOWN);
+        if (s->settings.balance.stuck_threads && may_be_stuck(s))
+                unknown = MAX(unknown, s->background_balanced);
+        return unknown;
 }

@@ -23,5 +23,6 @@ bool cpuload_unbalanced_may_wait(const struct sampler *sampler);
 bool cpuload_somewhere_idle(const struct sampler *sampler);
 
 /* A pass over the threads is done: compares what CPUs worked with what known threads ran. Returns
- * whether some CPU did much work that no known thread accounts for. */
-bool cpuload_account_pass(struct sampler *sampler, nsec_t interval);
+ * how much work, in CPUs, no known thread accounts for: the most on any one CPU that the kernel
+ * does not balance; on all that it balances together, if an idle CPU could take some of it. */
+float cpuload_account_pass(struct sampler *sampler, nsec_t interval);

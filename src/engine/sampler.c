@@ -13,7 +13,13 @@
 /* The same in a tick, while in search of work that no known thread accounts for. */
 #define COLD_PER_SWEEP_TICK 400U
 /* A search that has been through all threads is not begun again before this. */
-#define SWEEP_AGAIN (10 * NSEC_PER_SEC)
+#define SWEEP_AGAIN          (10 * NSEC_PER_SEC)
+#define SWEEP_AGAIN_BALANCED (60 * NSEC_PER_SEC) /* where the kernel balances every CPU */
+/* Unless it met threads that had never been looked at. */
+#define SWEEP_ONCE_MORE (NSEC_PER_SEC / 2)
+/* CPUs' worth of work that no known thread accounts for. */
+#define UNKNOWN_MUCH   0.3F
+#define UNKNOWN_LITTLE 0.1F
 /* More mask classes than this, and those out of use are forgotten at the next full pass. */
 #define CLASSES_MAX 8192U
 /* A background below this is noise of the 10 ms grains. */
@@ -99,23 +105,54 @@ static bool threads_are_due(const struct sampler *s, bool full, bool grew, bool 
                (s->settings.balance.stuck_threads && cpuload_somewhere_idle(s));
 }
 
-/* Looks at cold threads: a few in each full pass, many in search of unknown work. */
-static int look_at_cold(struct sampler *s, bool full, bool unknown)
+/* Begins to look at every cold thread, in search of work that no known thread accounts for. */
+static int begin_sweep(struct sampler *s)
 {
         int r;
 
-        if (unknown && s->sweep_left == 0 && s->now >= s->sweep_after)
-                s->sweep_left = s->threads.n_threads - s->threads.n_hot;
-        if (s->sweep_left > 0) {
-                r = watch_cold(s, MIN(s->sweep_left, COLD_PER_SWEEP_TICK));
+        r = births_list_rest(s);
+        if (r < 0)
+                return r;
+        s->sweep_left = s->threads.n_threads - s->threads.n_hot;
+        return 0;
+}
+
+static void end_sweep(struct sampler *s)
+{
+        nsec_t pause = s->has_unbalanced ? SWEEP_AGAIN : SWEEP_AGAIN_BALANCED;
+
+        /* Of a thread that was met for the first time only its state could be told. */
+        s->sweep_after = s->now + (s->met_unread ? SWEEP_ONCE_MORE : pause);
+        s->met_unread = false;
+}
+
+static int sweep(struct sampler *s)
+{
+        int r;
+
+        r = watch_cold(s, MIN(s->sweep_left, COLD_PER_SWEEP_TICK));
+        if (r < 0)
+                return r;
+        s->sweep_left -= r > 0 ? MIN(s->sweep_left, (unsigned)r) : s->sweep_left;
+        if (s->sweep_left == 0)
+                end_sweep(s);
+        return 0;
+}
+
+/* Looks at cold threads: all of them in search of much unknown work, a few in each full pass while
+ * there is a little, none while all that works is known: every look costs the kernel memory too. */
+static int look_at_cold(struct sampler *s, bool full, float unknown)
+{
+        int r;
+
+        if (unknown > UNKNOWN_MUCH && s->sweep_left == 0 && s->now >= s->sweep_after) {
+                r = begin_sweep(s);
                 if (r < 0)
                         return r;
-                s->sweep_left -= r > 0 ? MIN(s->sweep_left, (unsigned)r) : s->sweep_left;
-                if (s->sweep_left == 0)
-                        s->sweep_after = s->now + SWEEP_AGAIN;
-                return 0;
         }
-        if (!full)
+        if (s->sweep_left > 0)
+                return sweep(s);
+        if (!full || unknown < UNKNOWN_LITTLE)
                 return 0;
         r = watch_cold(s, COLD_PER_FULL_PASS);
         return r < 0 ? r : 0;
@@ -232,7 +269,7 @@ static int pass_over_threads(struct sampler *s, bool full, bool grew, bool newbo
                              struct sampler_outcome *ret)
 {
         nsec_t interval = s->pass_at != 0 ? s->now - s->pass_at : 0;
-        bool unknown;
+        float unknown;
         int r;
 
         r = watch_hot(s, &ret->trouble);
@@ -240,7 +277,7 @@ static int pass_over_threads(struct sampler *s, bool full, bool grew, bool newbo
                 return r;
         unknown = cpuload_account_pass(s, interval);
         s->pass_at = s->now;
-        r = look_at_cold(s, full, grew && unknown);
+        r = look_at_cold(s, full, grew ? unknown : 0);
         if (r < 0)
                 return r;
         if (full) {

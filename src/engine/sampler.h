@@ -20,10 +20,11 @@
 /* One CPU, by index. */
 struct cpu_state {
         bool balanced;
-        struct kernel_cpu last;    /* its counters at the last look */
-        nsec_t busy_at_pass_nsec;  /* busy time at the last pass over the threads */
-        float idle, idle_now;      /* shares */
-        float waited_now;          /* run delay a second of the last tick, in threads */
+        struct kernel_cpu last;   /* its counters at the last look */
+        nsec_t busy_at_pass_nsec; /* busy time at the last pass over the threads */
+        float idle, idle_now;     /* shares */
+        float waited,
+                waited_now; /* run delay a second, in threads: smoothed, and of the last tick */
         float background_smoothed; /* work of no known thread; may be below 0 */
         float known_now;           /* run time of known threads in this pass, as a share */
         nsec_t rotated_at;
@@ -59,9 +60,11 @@ struct sampler {
         uint64_t pressure_usec;
         uint64_t n_forks; /* by /proc/stat, at the last complete knowledge of births */
         bool has_events, rescan_due;
+        bool unlisted;    /* of processes with many threads only the first is known */
         bool events_left; /* more came than one tick takes */
         pid_t *newborn;   /* met in this tick, not looked at yet */
         unsigned n_newborn, newborn_capacity;
+        bool met_unread;     /* the search met threads that had never been looked at */
         unsigned sweep_left; /* cold threads still to be looked at in search of unknown work */
         nsec_t sweep_after;
 

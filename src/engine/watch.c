@@ -58,7 +58,7 @@ static bool is_realtime(const struct kernel_thread *stat)
 
 void sampler_set_cpu(struct sampler *s, struct hot *hot, unsigned cpu)
 {
-        const struct topology_cpu *old = &s->topology->cpus[hot->cpu], *new = old;
+        const struct topology_cpu *old = &s->topology->cpus[hot->cpu], *new;
 
         if (hot->cpu_since != 0 && hot->cpu == cpu)
                 return;
@@ -337,28 +337,57 @@ int watch_hot(struct sampler *s, enum pace_trouble *ret_trouble)
         return 0;
 }
 
-static int look_at_cold(struct sampler *s, struct thread *thread)
+/* A cold thread of which nothing is known but its number. */
+static int look_at_unread(struct sampler *s, struct thread *thread, bool *ret_runnable)
+{
+        struct kernel_thread stat;
+        int r;
+
+        r = s->kernel->ops->read_thread(s->kernel, thread->tgid, thread->tid, &stat);
+        if (r < 0)
+                return r;
+        s->met_unread = true;
+        thread->start_ticks = stat.start_ticks;
+        *ret_runnable = stat.state == 'R';
+        return 0;
+}
+
+/* Whether a cold thread ran or waited since it was looked at last, or does so now. Returns 1 or 0,
+ * or a negative errno. */
+static int is_active(struct sampler *s, struct thread *thread)
 {
         struct kernel_counters counters;
         struct demand_sample sample;
+        bool runnable = false;
         int r;
 
+        if (thread->read_at == 0) {
+                r = look_at_unread(s, thread, &runnable);
+                if (r < 0 || runnable)
+                        return r < 0 ? r : 1;
+        }
         r = s->kernel->ops->read_counters_once(s->kernel, thread->tgid, thread->tid, &counters);
-        if (r == -ESRCH) {
-                threads_remove(&s->threads, s->kernel, thread);
-                return 0;
-        }
-        if (r < 0) {
-                sources_note(&s->sources, KERNEL_THREAD_SCHEDSTAT, r);
-                return 0;
-        }
+        if (r < 0)
+                return r;
         sample = growth(s, thread, &counters);
-        if (thread->read_at == 0 ||
-            sample.run_sec + sample.wait_sec <= ACTIVE_SHARE * sample.interval_sec) {
-                keep_counters(s, thread, &counters);
-                return 0;
-        }
-        r = watch_heat(s, thread, false);
+        if (thread->read_at != 0 &&
+            sample.run_sec + sample.wait_sec > ACTIVE_SHARE * sample.interval_sec)
+                return 1;
+        keep_counters(s, thread, &counters);
+        return 0;
+}
+
+static int look_at_cold(struct sampler *s, struct thread *thread)
+{
+        int r;
+
+        r = is_active(s, thread);
+        if (r > 0)
+                r = watch_heat(s, thread, false);
+        else if (r == -ESRCH)
+                threads_remove(&s->threads, s->kernel, thread);
+        else if (r < 0)
+                sources_note(&s->sources, KERNEL_THREAD_SCHEDSTAT, r);
         return r == -ENOMEM ? r : 0;
 }
 

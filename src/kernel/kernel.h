@@ -61,6 +61,7 @@ struct kernel_thread {
         pid_t ppid;
         bool kernel_thread; /* PF_KTHREAD */
         int nice;
+        unsigned n_threads;   /* of its process */
         uint64_t start_ticks; /* since boot, in clock ticks (sysconf(_SC_CLK_TCK)) */
         unsigned cpu;         /* where it is, or was last */
         unsigned rt_priority;
@@ -129,6 +130,10 @@ struct kernel_ops {
         /* Calls FN for every thread; a non-zero return ends the walk and is returned. Threads that
          * come and go meanwhile may be missed or told. */
         int (*list_threads)(struct kernel *kernel, kernel_thread_fn fn, void *userdata);
+        /* The same for the first thread of every process (TID is TGID). Much cheaper where
+         * processes have many threads, in memory too: looking at a thread's folder in /proc costs
+         * the kernel a kilobyte for as long as it has no better use for it. */
+        int (*list_processes)(struct kernel *kernel, kernel_thread_fn fn, void *userdata);
         /* The same for the threads of one process. */
         int (*list_process)(struct kernel *kernel, pid_t tgid, kernel_thread_fn fn, void *userdata);
 

@@ -310,6 +310,11 @@ static int linux_list_threads(struct kernel *kernel, kernel_thread_fn fn, void *
         return tasks_list(to_linux(kernel)->proc_fd, fn, userdata);
 }
 
+static int linux_list_processes(struct kernel *kernel, kernel_thread_fn fn, void *userdata)
+{
+        return tasks_list_processes(to_linux(kernel)->proc_fd, fn, userdata);
+}
+
 static int linux_list_process(struct kernel *kernel, pid_t tgid, kernel_thread_fn fn,
                               void *userdata)
 {
@@ -461,6 +466,7 @@ static const struct kernel_ops linux_ops = {
         .pressure_fd = linux_pressure_fd,
         .read_cpus = linux_read_cpus,
         .list_threads = linux_list_threads,
+        .list_processes = linux_list_processes,
         .list_process = linux_list_process,
         .open_thread = linux_open_thread,
         .dup_thread = linux_dup_thread,

@@ -105,11 +105,28 @@ int tasks_list_process(int proc_fd, pid_t tgid, kernel_thread_fn fn, void *userd
         return is_gone(tid) ? 0 : tid;
 }
 
-/* Tells a refusal by the kernel from one by the caller's function, which ends the walk. */
+int tasks_list_processes(int proc_fd, kernel_thread_fn fn, void *userdata)
+{
+        _cleanup_closedir_ DIR *dir = NULL;
+        pid_t tgid; /* or why there is none */
+
+        dir = open_dir(proc_fd, ".");
+        if (!dir)
+                return -errno;
+        while ((tgid = next_id(dir)) > 0) {
+                int r = fn(tgid, tgid, userdata);
+                if (r != 0)
+                        return r;
+        }
+        return tgid;
+}
+
+/* A walk over the threads of every process. */
 struct walk {
+        int proc_fd;
         kernel_thread_fn fn;
         void *userdata;
-        int result;
+        int result; /* of the caller's function, which ends the walk: no refusal by the kernel */
 };
 
 static int walk_thread(pid_t tgid, pid_t tid, void *userdata)
@@ -120,24 +137,24 @@ static int walk_thread(pid_t tgid, pid_t tid, void *userdata)
         return walk->result;
 }
 
+static int walk_process(pid_t tgid, pid_t tid, void *userdata)
+{
+        struct walk *walk = userdata;
+        int r;
+
+        (void)tid;
+        r = tasks_list_process(walk->proc_fd, tgid, walk_thread, walk);
+        if (walk->result != 0)
+                return walk->result;
+        /* One that has gone, or that hidepid= hides. */
+        return is_gone(r) || r == -EACCES || r == -EPERM ? 0 : r;
+}
+
 int tasks_list(int proc_fd, kernel_thread_fn fn, void *userdata)
 {
-        struct walk walk = {.fn = fn, .userdata = userdata};
-        _cleanup_closedir_ DIR *dir = NULL;
-        pid_t tgid; /* or why there is none */
+        struct walk walk = {.proc_fd = proc_fd, .fn = fn, .userdata = userdata};
 
-        dir = open_dir(proc_fd, ".");
-        if (!dir)
-                return -errno;
-        while ((tgid = next_id(dir)) > 0) {
-                int r = tasks_list_process(proc_fd, tgid, walk_thread, &walk);
-                if (walk.result != 0)
-                        return walk.result;
-                /* One that has gone, or that hidepid= hides. */
-                if (r < 0 && !is_gone(r) && r != -EACCES && r != -EPERM)
-                        return r;
-        }
-        return tgid;
+        return tasks_list_processes(proc_fd, walk_process, &walk);
 }
 
 /* Threads */

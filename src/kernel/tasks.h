@@ -12,6 +12,7 @@
 #include "kernel/kernel.h"
 
 /* As list_threads and list_process of struct kernel_ops say. */
+int tasks_list_processes(int proc_fd, kernel_thread_fn fn, void *userdata);
 int tasks_list(int proc_fd, kernel_thread_fn fn, void *userdata);
 int tasks_list_process(int proc_fd, pid_t tgid, kernel_thread_fn fn, void *userdata);
 

@@ -14,6 +14,7 @@ enum stat_field {
         STAT_PPID = 4, /* the first behind the name and the state */
         STAT_FLAGS = 9,
         STAT_NICE = 19,
+        STAT_N_THREADS = 20,
         STAT_START_TICKS = 22,
         STAT_CPU = 39,
         STAT_RT_PRIORITY = 40,
@@ -96,6 +97,7 @@ static bool is_plausible(const int64_t fields[static _STAT_MAX])
         return is_between(fields[STAT_PPID], 0, INT_MAX) &&
                is_between(fields[STAT_FLAGS], 0, UINT32_MAX) &&
                is_between(fields[STAT_NICE], -20, 19) &&
+               is_between(fields[STAT_N_THREADS], 0, INT_MAX) &&
                is_between(fields[STAT_START_TICKS], 0, INT64_MAX - 1) &&
                is_between(fields[STAT_CPU], 0, CPUSET_MAX - 1) &&
                is_between(fields[STAT_RT_PRIORITY], 0, 99) &&
@@ -122,6 +124,7 @@ int thread_parse_stat(const char *text, size_t length, struct kernel_thread *ret
                 .ppid = (pid_t)fields[STAT_PPID],
                 .kernel_thread = fields[STAT_FLAGS] & PF_KTHREAD,
                 .nice = (int)fields[STAT_NICE],
+                .n_threads = (unsigned)fields[STAT_N_THREADS],
                 .start_ticks = (uint64_t)fields[STAT_START_TICKS],
                 .cpu = (unsigned)fields[STAT_CPU],
                 .rt_priority = (unsigned)fields[STAT_RT_PRIORITY],

@@ -484,6 +484,7 @@ static const struct kernel_ops ops = {
         .read_cpus = sim_read_cpus,
         .pressure_fd = sim_pressure_fd,
         .list_threads = sim_list_threads,
+        .list_processes = sim_list_threads,
         .list_process = sim_list_process,
         .open_thread = sim_open_thread,
         .dup_thread = sim_dup_thread,

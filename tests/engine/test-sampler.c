@@ -340,6 +340,54 @@ static void test_unknown_work_is_searched_for(void **state)
         assert_true(find(&b, sleeper)->demand > 0.8F);
 }
 
+static int list_first_only(struct kernel *kernel, kernel_thread_fn fn, void *userdata)
+{
+        (void)kernel;
+        return fn(sim_kernel_tid(0), sim_kernel_tid(0), userdata);
+}
+
+static int (*the_read_thread)(struct kernel *, pid_t, pid_t, struct kernel_thread *);
+
+static int read_thread_of_many(struct kernel *kernel, pid_t tgid, pid_t tid,
+                               struct kernel_thread *ret)
+{
+        int r;
+
+        r = the_read_thread(kernel, tgid, tid, ret);
+        if (r == 0)
+                ret->n_threads = 5000;
+        return r;
+}
+
+/* The threads of a large process are left alone until there is work that none of the known ones
+ * does. */
+static void test_large_processes_are_listed_late(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        int hog;
+
+        (void)state;
+        bench_init(&b);
+        add_sleepers(&b, 300);
+        hog = add(&b, (struct task_spec){
+                              .kind = TASK_SLEEPER, .work = MSEC, .pause = 3 * SEC, .cpu = 0});
+        add(&b, (struct task_spec){.kind = TASK_SLEEPER, .work = MSEC, .pause = 3 * SEC, .cpu = 0});
+        bench_boot(&b, NULL);
+        the_read_thread = b.ops.read_thread;
+        b.ops.read_thread = read_thread_of_many;
+        b.ops.list_processes = list_first_only;
+        bench_start(&b, 1000);
+        run_ticking(&b, 2 * SEC);
+        assert_int_equal(b.sampler.threads.n_threads, 1);
+        b.workload.tasks[hog].spec.work = b.workload.tasks[hog + 1].spec.work = 100 * SEC;
+        while (b.workload.tasks[hog].state != TASK_READY)
+                run_ticking(&b, MSEC);
+        run_ticking(&b, 1500 * MSEC);
+        assert_int_equal(b.sampler.threads.n_threads, 302);
+        assert_true(find(&b, hog) && find(&b, hog)->demand > 0.8F);
+        assert_true(find(&b, hog + 1) && find(&b, hog + 1)->demand > 0.8F);
+}
+
 /* Fewer handles than hogs: the table never holds more, and goes on. */
 static void test_few_handles(void **state)
 {
@@ -367,6 +415,7 @@ int main(void)
                 cmocka_unit_test(test_a_gap_means_a_rescan),
                 cmocka_unit_test(test_without_any_source),
                 cmocka_unit_test(test_unknown_work_is_searched_for),
+                cmocka_unit_test(test_large_processes_are_listed_late),
                 cmocka_unit_test(test_few_handles),
         };
 

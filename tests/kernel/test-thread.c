@@ -108,6 +108,7 @@ static void test_stat_fixtures(void **state)
                 assert_int_equal(thread.ppid, all[i].ppid);
                 assert_false(thread.kernel_thread);
                 assert_int_equal(thread.nice, 0);
+                assert_int_equal(thread.n_threads, 1);
                 assert_int_equal(thread.start_ticks, all[i].start_ticks);
                 assert_int_equal(thread.cpu, all[i].cpu);
                 assert_int_equal(thread.rt_priority, 0);
