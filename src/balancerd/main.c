@@ -145,18 +145,20 @@ static int open_ledger(struct kernel *kernel, struct ledger **ret)
         return r;
 }
 
-/* Gives back what an earlier daemon left. Says nothing where there was nothing. */
+/* Gives back what an earlier daemon left. Says nothing where there was nothing to do. */
 static int restore(struct kernel *kernel, struct ledger *ledger)
 {
         struct ledger_report report;
         int r;
 
         r = ledger_restore(ledger, kernel, &report);
-        if (report.n_records > 0 || arg_restore)
-                log_info("restored: %u records, %u masks given back, %u of children, %u set by "
-                         "somebody else since, %u threads gone, %u failed",
-                         report.n_records, report.n_restored, report.n_children, report.n_foreign,
-                         report.n_gone, report.n_failed);
+        if (report.n_restored + report.n_children + report.n_damaged + report.n_failed > 0 ||
+            arg_restore)
+                log_info(
+                        "restored: %u masks given back, %u of children, %u as they were, %u set by "
+                        "somebody else since, %u threads gone, %u records damaged, %u failed",
+                        report.n_restored, report.n_children, report.n_intact, report.n_foreign,
+                        report.n_gone, report.n_damaged, report.n_failed);
         if (r < 0)
                 return log_error_errno(r, "cannot give back every mask");
         return report.n_failed > 0 ? -EPERM : 0;
@@ -193,7 +195,8 @@ static int run(void)
         r = service_run(kernel, ledger, &options);
         if (r == -EBUSY)
                 _exit(EXIT_FAILURE); /* without freeing what a stuck thread still uses */
-        return r;
+        /* Children of the last moves may still be on their way into the world. */
+        return MIN(r, restore(kernel, ledger));
 }
 
 int main(int argc, char **argv)
