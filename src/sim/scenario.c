@@ -128,20 +128,18 @@ static int fill_on_slow(struct workload *w, const struct topology *t)
         return 0;
 }
 
-/* Heavy with heavy and light with light. */
+/* A heavy and a light one for each CPU, anywhere. */
 static int fill_nice(struct workload *w, const struct topology *t)
 {
-        for (unsigned i = 0; i < 2 * t->n_cpus; i++) {
-                struct task_spec spec = hog;
-                unsigned cpu = i % t->n_cpus;
-                int r;
+        int r = 0;
 
-                spec.nice = cpu < t->n_cpus / 2 ? 0 : 5;
-                r = add(w, &spec, cpu);
-                if (r < 0)
-                        return r;
+        for (unsigned i = 0; r == 0 && i < 2 * t->n_cpus; i++) {
+                struct task_spec spec = hog;
+
+                spec.nice = i % 2 ? 5 : 0;
+                r = add_random(w, &spec, t->n_cpus);
         }
-        return 0;
+        return r;
 }
 
 /* Masks. */
@@ -215,13 +213,13 @@ static int fill_sleepers_exponential(struct workload *w, const struct topology *
         return add_sleepers(w, 40, t->n_cpus, TASK_EXPONENTIAL, 0.1, 0.6);
 }
 
-/* Periods of 10 to 100 ms, 2.5 tasks a CPU, together three quarters of the machine. */
+/* Periods of 10 to 80 ms, 2.5 tasks a CPU, together three quarters of the machine. */
 static int fill_open(struct workload *w, const struct topology *t)
 {
         unsigned n = 5 * t->n_cpus / 2;
 
         for (unsigned i = 0; i < n; i++) {
-                double period = random_between(&w->random, 10e6, 100e6);
+                double period = random_between(&w->random, 10e6, 80e6);
                 double demand = random_between(&w->random, 0.1, 0.5);
                 struct task_spec spec = {
                         .kind = TASK_PERIODIC,
@@ -525,7 +523,7 @@ static const struct scenario table[] = {
         },
         {
                 .name = "nice",
-                .what = "2 hogs of nice 0 or of nice 5 a CPU, 4 CPUs",
+                .what = "4 hogs of nice 0 and 4 of nice 5, anywhere on 4 CPUs",
                 .shape = FLAT(4),
                 .fill = fill_nice,
                 .study = {NONE, NONE, NONE, .968, NONE},

@@ -152,7 +152,7 @@ static void test_kernel_defect_is_mended(void **state)
         struct run_result result = run(state, "k1-nodes", 1, 5 * SEC, "1s", NULL);
 
         assert_int_equal(result.n_moves, 6);
-        assert_true(result.last_move <= 2 * SEC);
+        assert_true(result.last_move <= SEC);
 }
 
 /* Property 3 of the policy study: no noise, no rotation, and soon there is nothing to do, for good.
