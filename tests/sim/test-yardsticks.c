@@ -96,8 +96,24 @@ static void test_shares_by_weight(void **state)
         assert_work(&w, 2, 5);
 }
 
-/* Whoever's turn it is, no CPU is idle: who may run elsewhere makes room for who may not. */
+/* In the very first step no CPU is idle: who may run elsewhere makes room for who may not. */
 static void test_masks_are_matched(void **state)
+{
+        _cleanup_topology_ struct topology *t = NULL;
+        _cleanup_workload_ struct workload w;
+
+        (void)state;
+        make_flat(&t, 3);
+        workload_init(&w, 1);
+        add_hog(&w, 0, TASK_NO_HOME, 0, 2);
+        add_hog(&w, 0, TASK_NO_HOME, 0, 1);
+        add_hog(&w, 0, TASK_NO_HOME, 0, 0);
+        assert_int_equal(free_serve(&w, t, MSEC), 0);
+        for (unsigned i = 0; i < 3; i++)
+                assert_true(fabs(w.tasks[i].done - (double)MSEC) < 1);
+}
+
+static void test_masked_tasks_share(void **state)
 {
         _cleanup_topology_ struct topology *t = NULL;
         _cleanup_workload_ struct workload w;
@@ -261,6 +277,7 @@ int main(void)
                 cmocka_unit_test(test_equal_shares),
                 cmocka_unit_test(test_shares_by_weight),
                 cmocka_unit_test(test_masks_are_matched),
+                cmocka_unit_test(test_masked_tasks_share),
                 cmocka_unit_test(test_sleep_earns_nothing),
                 cmocka_unit_test(test_whole_cores_first),
                 cmocka_unit_test(test_fast_cpus_are_shared),
