@@ -66,22 +66,22 @@ static inline void ledger_freep(struct ledger **ledger)
  * -ENOSPC when all are taken, or -ERANGE for a mask wider than the ledger. [any thread] */
 int ledger_begin(struct ledger *ledger, const struct ledger_entry *entry);
 /* The thread has its mask back since AT (CLOCK_BOOTTIME). [any thread] */
-void ledger_settle(struct ledger *ledger, int record, nsec_t at);
+void ledger_settle(struct ledger *ledger, int number, nsec_t at);
 /* The same thread is to get the same mask again. [any thread] */
-void ledger_reopen(struct ledger *ledger, int record);
+void ledger_reopen(struct ledger *ledger, int number);
 /* Nothing is left to give back; the record may be used again. [any thread] */
-void ledger_clear(struct ledger *ledger, int record);
+void ledger_clear(struct ledger *ledger, int number);
 
 /* Records in the file, and those that are not FREE. [any thread] */
 unsigned ledger_size(const struct ledger *ledger);
 unsigned ledger_count(struct ledger *ledger);
 
 /*
- * Reads record number RECORD, 0 <= RECORD < ledger_size(). Returns its enum ledger_state, or
+ * Reads record NUMBER, 0 <= NUMBER < ledger_size(). Returns its enum ledger_state, or
  * -ENOMEM. RET_ENTRY, whose masks the caller owns, is filled where that is NARROW or SETTLED, and
  * RET_SETTLED_AT where it is SETTLED (NSEC_INFINITY for NARROW).
  */
-int ledger_get(const struct ledger *ledger, int record, struct ledger_entry *ret_entry,
+int ledger_get(const struct ledger *ledger, int number, struct ledger_entry *ret_entry,
                nsec_t *ret_settled_at);
 
 /* What ledger_restore() did. */

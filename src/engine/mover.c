@@ -379,7 +379,7 @@ static int set_narrow(struct mover *mover, struct mover_report *report, struct n
                 return fail(report, r);
         r = mover->kernel->ops->set_affinity(mover->kernel, narrowing->entry.tid,
                                              &narrowing->entry.set);
-        if (r == 0) {
+        if (r >= 0) {
                 *ret = narrowing;
                 return 1;
         }
