@@ -87,9 +87,17 @@ static double least_gain(const struct planner *p, enum distance distance)
 static bool is_better(const struct planner *p, const struct option *a, const struct option *b)
 {
         const struct cpu_load *x = &p->contention.cpus[a->to], *y = &p->contention.cpus[b->to];
+        float heavy, other;
 
         if (a->gain > b->gain || a->gain < b->gain)
                 return a->gain > b->gain;
+        if (b->gain <= 0)
+                return false; /* neither is an option */
+        /* By weight light threads gain as much as heavy ones, but a heavy one ends the matter. */
+        heavy = planner_thread(p, a->thread)->weight;
+        other = planner_thread(p, b->thread)->weight;
+        if (heavy > other || heavy < other)
+                return heavy > other;
         if (a->distance != b->distance)
                 return a->distance < b->distance;
         if (x->weight > y->weight || x->weight < y->weight)
