@@ -93,8 +93,14 @@ static int dying_read_thread(struct kernel *kernel, pid_t tgid, pid_t tid,
 {
         struct dying_kernel *dying = dying_of(kernel);
         unsigned n = enter(dying);
+        int r;
 
-        return leave(dying, n, dying->real->ops->read_thread(dying->real, tgid, tid, ret));
+        r = dying->real->ops->read_thread(dying->real, tgid, tid, ret);
+        if (r >= 0 && dying->restless) {
+                ret->state = 'R';
+                ret->cpu = CPUSET_MAX;
+        }
+        return leave(dying, n, r);
 }
 
 static int dying_get_affinity(struct kernel *kernel, pid_t tid, struct cpuset *ret)

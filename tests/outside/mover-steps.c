@@ -32,6 +32,7 @@ struct options {
         uint64_t hold_msec; /* between a hold and its release */
         uint64_t n_workers;
         bool sets_only;
+        bool restless;
         uint64_t die_before, die_after;
         char **pids;
         unsigned n_pids;
@@ -284,6 +285,7 @@ static int run(const struct options *options)
                 return r;
         dying_kernel_init(&driver.dying, driver.real);
         driver.dying.sets_only = options->sets_only;
+        driver.dying.restless = options->restless;
         driver.dying.die_before = (unsigned)options->die_before;
         driver.dying.die_after = (unsigned)options->die_after;
         r = ledger_open(&driver.ledger, dir_fd, N_RECORDS, CPUSET_MAX / 8);
@@ -301,6 +303,9 @@ static const char usage[] = "Usage: mover-steps --runtime-dir=DIR [OPTION]... PI
                             "  --die-before=N    SIGKILL before the Nth operation on the kernel\n"
                             "  --die-after=N     or after it\n"
                             "  --sets-only       only operations that set a mask count for these\n"
+                            "  --restless        take every step, also where a thread that sleeps "
+                            "or\n"
+                            "                    has arrived by itself needs none\n"
                             "  --restore         only give back what the ledger says\n";
 
 static bool parse_options(int argc, char **argv, struct options *ret)
@@ -315,6 +320,7 @@ static bool parse_options(int argc, char **argv, struct options *ret)
                 {"die-before", required_argument, NULL, 'b'},
                 {"die-after", required_argument, NULL, 'a'},
                 {"sets-only", no_argument, NULL, 's'},
+                {"restless", no_argument, NULL, 'l'},
                 {"restore", no_argument, NULL, 'r'},
                 {0},
         };
@@ -332,6 +338,8 @@ static bool parse_options(int argc, char **argv, struct options *ret)
                         options.births = true;
                 else if (c == 's')
                         options.sets_only = true;
+                else if (c == 'l')
+                        options.restless = true;
                 else if (c == 'r')
                         options.restore = true;
                 else if (c == 'm')

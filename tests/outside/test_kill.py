@@ -3,6 +3,7 @@
 
 The steps between which the ledger's stores lie are enumerated twice: by the operations on the
 kernel (mover-steps kills itself before and after each), and by all system calls (strace kills it).
+The daemon that restores is the built one; killed itself it is in test_kill_daemon.py.
 """
 
 import os
@@ -16,8 +17,11 @@ from support import kills, procfs
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="moving takes two CPUs")
 
 HOLD = ("--hold", "--hold-msec=50")
-# What is met of children differs from run to run: there only the setting of masks is counted.
-MODES = {"nudge": (), "hold": HOLD, "births": (*HOLD, "--births", "--sets-only")}
+MODES = {"nudge": ("--restless",), "hold": HOLD}
+# What is met of children differs from run to run: there only the setting of masks is counted, and
+# rounds follow until the one is reached that kills.
+BIRTHS = (*HOLD, "--births", "--sets-only", "--rounds=0")
+N_BIRTH_SETS = 12
 
 
 @pytest.fixture
@@ -33,24 +37,36 @@ def report(tally, what):
     assert tally.restored["damaged"] == 0
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_killed_at_every_operation(runtime_dir, victims, mode):
-    pid = victims.pids[0]
-    n_calls = kills.calls_of(kills.steps(runtime_dir, *MODES[mode], pid))
+def kill_at_operations(runtime_dir, victims, arguments, n_calls):
     tally = kills.Tally()
     for n in range(1, n_calls + 1):
         for when in ("before", "after"):
-            result = kills.steps(runtime_dir, *MODES[mode], f"--die-{when}={n}", pid)
-            assert kills.died(result) or mode == "births", result
+            result = kills.steps(runtime_dir, *arguments, f"--die-{when}={n}", victims.pids[0])
+            assert kills.died(result), result
             tally.restore(runtime_dir)
             tally.judge(victims)
+    return tally
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_killed_at_every_operation(runtime_dir, victims, mode):
+    n_calls = kills.calls_of(kills.steps(runtime_dir, *MODES[mode], victims.pids[0]))
+    tally = kill_at_operations(runtime_dir, victims, MODES[mode], n_calls)
     report(tally, f"{mode}: {n_calls} operations")
     assert tally.restored["restored"] > 0
     assert mode == "nudge" or tally.restored["children"] > 0
 
 
+def test_killed_amid_births(runtime_dir, victims):
+    tally = kill_at_operations(runtime_dir, victims, BIRTHS, N_BIRTH_SETS)
+    report(tally, f"births: {N_BIRTH_SETS} masks set")
+    assert tally.restored["restored"] > 0
+    assert tally.restored["children"] > 0
+
+
 def system_calls(trace):
-    """[(name, how many of that name so far)] of what lies between the words begin and end."""
+    """[(name, how many of that name so far)] of what lies between the words begin and end, or the
+    one that was killed."""
     counts, calls, inside = {}, [], False
     for line in trace.read_text().splitlines():
         match = re.match(r"\d+ +(\w+)\((.*)", line)
@@ -74,17 +90,19 @@ def test_killed_at_every_system_call(runtime_dir, victims, mode):
     trace = runtime_dir / "trace"
     strace = ["strace", "-f", "-o", trace]
     arguments = [*MODES[mode], victims.pids[0]]
+    # As before all the others: an empty ledger of the daemon's own size.
+    kills.Tally().restore(runtime_dir)
     first = kills.steps(runtime_dir, *arguments, prefix=strace)
     if first.returncode != 0:
         pytest.skip("strace cannot trace here")
     calls = system_calls(trace)
     assert len([name for name, _ in calls if name == "sched_setaffinity"]) == 2
     tally = kills.Tally()
-    for name, nth in calls:
+    tally.restore(runtime_dir)
+    for n, (name, nth) in enumerate(calls, 1):
         inject = ["-e", f"inject={name}:signal=KILL:when={nth}"]
-        # A victim that happens to sleep needs fewer calls: then this one is not reached.
-        attempts = (kills.steps(runtime_dir, *arguments, prefix=strace + inject) for _ in range(50))
-        assert any(map(kills.died, attempts)), (name, nth)
+        assert kills.died(kills.steps(runtime_dir, *arguments, prefix=strace + inject)), (name, nth)
+        assert system_calls(trace) == calls[:n]
         tally.restore(runtime_dir)
         tally.judge(victims)
     report(tally, f"{mode}: {len(calls)} system calls")
@@ -123,7 +141,7 @@ def test_killed_at_random(runtime_dir):
     tally, speed = kills.random_kills(runtime_dir, n_kills, 20, seed)
     print(f"\nseed {seed}; {speed}")
     report(tally, "at random")
-    assert tally.restored["records"] > 0
+    assert tally.restored["restored"] > 0
 
 
 def test_without_restoring_masks_are_lost(runtime_dir, victims):

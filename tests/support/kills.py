@@ -7,13 +7,22 @@ import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import procfs, tree
+from . import daemon, procfs, tree
 
 MOVER_STEPS = tree.BUILD / "tests/outside/mover-steps"
 VICTIM = tree.BUILD / "tests/outside/victim"
+
+# The last word of `balancerd --restore`.
+RESTORED = re.compile(
+    r"^restored: (?P<restored>\d+) masks given back, (?P<children>\d+) of children,"
+    r" (?P<intact>\d+) as they were, (?P<foreign>\d+) set by somebody else since,"
+    r" (?P<gone>\d+) threads gone, (?P<damaged>\d+) records damaged, (?P<failed>\d+) failed$",
+    re.M,
+)
 
 
 def parents():
@@ -98,27 +107,28 @@ class Tally:
     n_kills: int = 0
     n_looked_at: int = 0
     wrong: list = field(default_factory=list)
-    restored: dict = field(default_factory=dict)  # sums of what ledger_restore() reports
+    restored: Counter = field(default_factory=Counter)  # what `balancerd --restore` says
 
     def restore(self, runtime_dir):
-        result = steps(runtime_dir, "--restore")
-        assert result.returncode == 0, result
-        for key, value in re.findall(r"(\w+)=(\d+)", result.stdout):
-            self.restored[key] = self.restored.get(key, 0) + int(value)
+        done = daemon.restore(runtime_dir)
+        assert done.returncode == 0, done.stderr
+        found = RESTORED.search(done.stderr)
+        assert found, done.stderr
+        self.restored.update({key: int(value) for key, value in found.groupdict().items()})
 
     def judge(self, victims):
-        n_looked_at, wrong = victims.judge()
+        self.add(*victims.judge())
+
+    def add(self, n_looked_at, wrong):
         self.n_kills += 1
         self.n_looked_at += n_looked_at
         self.wrong += wrong
 
     def __str__(self):
-        done = self.restored
+        restored = ", ".join(f"{key} {value}" for key, value in self.restored.items())
         return (
             f"{self.n_kills} kills: masks changed afterwards: {len(self.wrong)} of"
-            f" {self.n_looked_at} looked at; records found {done['records']}, threads given back"
-            f" {done['restored']}, children {done['children']}, intact {done['intact']}, foreign"
-            f" {done['foreign']}, failed {done['failed']}, damaged {done['damaged']}"
+            f" {self.n_looked_at} looked at; {restored}"
         )
 
 
