@@ -59,6 +59,7 @@ int cpuload_read_topology(struct sampler *s)
                 hot->stat_at = 0;
                 hot->cpu = 0;
                 hot->left_at = 0;
+                hot->cpu_since = 0; /* nor of the groups: indexes mean something else now */
         }
         return cpuload_read_domains(s);
 }
@@ -76,13 +77,12 @@ int cpuload_read_domains(struct sampler *s)
                 sources_note(&s->sources, KERNEL_CGROUP, r);
         s->has_unbalanced = false;
         for (unsigned i = 0; i < s->topology->n_cpus; i++) {
-                bool balanced = !s->settings.balance.unbalanced ||
-                                !cpuset_contains(&unbalanced, s->topology->cpus[i].id);
+                bool balanced = !cpuset_contains(&unbalanced, s->topology->cpus[i].id);
 
                 if (balanced != s->cpus[i].balanced)
                         s->domains_changed = true;
                 s->cpus[i].balanced = balanced;
-                if (!balanced)
+                if (!balanced && s->settings.balance.unbalanced)
                         s->has_unbalanced = true;
         }
         return 0;
@@ -130,12 +130,14 @@ int cpuload_read(struct sampler *s)
         }
         if (!s->counters.has_run_delay)
                 sources_note(&s->sources, KERNEL_SCHEDSTAT, -ENOENT);
-        if (!same_cpus(s))
-                return -EAGAIN;
-        for (unsigned i = 0; i < s->topology->n_cpus; i++)
-                update_cpu(s, &s->cpus[i], &s->counters.cpus[s->topology->cpus[i].id]);
+        for (unsigned i = 0; i < s->topology->n_cpus; i++) {
+                unsigned id = s->topology->cpus[i].id;
+
+                if (id < s->counters.n_ids && s->counters.cpus[id].online)
+                        update_cpu(s, &s->cpus[i], &s->counters.cpus[id]);
+        }
         s->cpus_at = s->now;
-        return 0;
+        return same_cpus(s) ? 0 : -EAGAIN;
 }
 
 bool cpuload_unbalanced_may_wait(const struct sampler *s)

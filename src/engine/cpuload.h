@@ -12,8 +12,8 @@ int cpuload_read_topology(struct sampler *sampler);
 /* Asks which CPUs the kernel balances. */
 int cpuload_read_domains(struct sampler *sampler);
 
-/* Reads the counters of all CPUs. Returns -EAGAIN when CPUs came or went since the topology was
- * read. */
+/* Reads the counters of all CPUs. Returns 0, -ENOMEM, or -EAGAIN when they are of other CPUs than
+ * the topology: those that both have are up to date then. */
 int cpuload_read(struct sampler *sampler);
 
 /* Whether the counters leave room for a thread that waits on a CPU without balancing. */

@@ -20,6 +20,8 @@
 /* CPUs' worth of work that no known thread accounts for. */
 #define UNKNOWN_MUCH   0.3F
 #define UNKNOWN_LITTLE 0.1F
+/* The topology is not read again before this, however often CPUs come and go. */
+#define TOPOLOGY_AGAIN (10 * NSEC_PER_SEC)
 /* More mask classes than this, and those out of use are forgotten at the next full pass. */
 #define CLASSES_MAX 8192U
 /* A background below this is noise of the 10 ms grains. */
@@ -85,13 +87,14 @@ static int read_cpus(struct sampler *s, bool full)
                         return r;
         }
         r = cpuload_read(s);
-        if (r != -EAGAIN)
-                return r;
+        if (r != -EAGAIN || s->now < s->topology_after)
+                return r == -EAGAIN ? 0 : r;
+        /* CPUs came or went; or the sources never agree, as in some containers. */
+        s->topology_after = s->now + TOPOLOGY_AGAIN;
         r = cpuload_read_topology(s);
         if (r < 0)
                 return r;
         r = cpuload_read(s);
-        /* CPUs that go on coming and going are looked at in the next tick. */
         return r == -EAGAIN ? 0 : r;
 }
 
@@ -237,6 +240,7 @@ static int build_snapshot(struct sampler *s, nsec_t interval, struct snapshot *r
 
                 s->snapshot_cpus[i] = (struct snapshot_cpu){
                         .balanced = cpu->balanced,
+                        .draining = !cpu->balanced && !s->settings.balance.unbalanced,
                         .idle = cpu->idle,
                         .idle_now = cpu->idle_now,
                         .background = background > BACKGROUND_NOISE ? background : 0,
@@ -245,8 +249,9 @@ static int build_snapshot(struct sampler *s, nsec_t interval, struct snapshot *r
         }
         for (struct hot *hot = s->threads.hot; hot; hot = hot->next) {
                 /* Its class is not known: its mask cannot be read. It counts, but cannot be moved,
-                 * so that any class will do; without one there is nothing to move at all. */
-                if (hot->mask_at == 0 && s->masks.n_classes == 0)
+                 * so that any class will do; without one there is nothing to move at all. Nor is
+                 * it known where a thread is that was not looked at. */
+                if ((hot->mask_at == 0 && s->masks.n_classes == 0) || hot->stat_at == 0)
                         continue;
                 s->snapshot_hot[n] = hot;
                 s->snapshot_threads[n++] = snapshot_of(s, hot);
@@ -319,6 +324,7 @@ int sampler_tick(struct sampler *s, struct sampler_outcome *ret)
         if (r < 0)
                 return r;
         if (full) {
+                threads_ease(&s->threads);
                 s->counts.n_full_passes++;
                 s->full_at = s->now + s->settings.balance.quiet_tick;
         }

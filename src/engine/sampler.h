@@ -19,7 +19,7 @@
 
 /* One CPU, by index. */
 struct cpu_state {
-        bool balanced;
+        bool balanced;            /* by the kernel, whatever the settings say */
         struct kernel_cpu last;   /* its counters at the last look */
         nsec_t busy_at_pass_nsec; /* busy time at the last pass over the threads */
         float idle, idle_now;     /* shares */
@@ -28,6 +28,14 @@ struct cpu_state {
         float background_smoothed; /* work of no known thread; may be below 0 */
         float known_now;           /* run time of known threads in this pass, as a share */
         nsec_t rotated_at;
+};
+
+/* Stat files that may be read in one pass over the threads. */
+struct look_budget {
+        unsigned n_left;
+        unsigned n_wanted; /* how many threads were worth one */
+        unsigned stride;   /* every so many-th thread has its turn, by TID */
+        unsigned turn;
 };
 
 struct sampler_counts {
@@ -44,7 +52,8 @@ struct sampler {
 
         struct topology *topology;
         struct cpu_state *cpus; /* topology->n_cpus */
-        bool has_unbalanced, domains_stale;
+        bool has_unbalanced;    /* CPUs that are to be balanced here: settings permit it */
+        bool domains_stale;
         bool domains_changed; /* set when other CPUs than before are balanced; the caller clears it
                                */
         struct kernel_cpus counters;
@@ -53,10 +62,13 @@ struct sampler {
         struct thread_table threads;
         struct mask_table masks;
 
-        nsec_t now;     /* of this tick */
-        nsec_t cpus_at; /* when CPU counters were read last; 0: never */
-        nsec_t pass_at; /* when threads were */
-        nsec_t full_at; /* when a full pass is due */
+        struct look_budget looks;
+
+        nsec_t now;            /* of this tick */
+        nsec_t topology_after; /* CPUs that disagree are not looked into again before this */
+        nsec_t cpus_at;        /* when CPU counters were read last; 0: never */
+        nsec_t pass_at;        /* when threads were */
+        nsec_t full_at;        /* when a full pass is due */
         uint64_t pressure_usec;
         uint64_t n_forks; /* by /proc/stat, at the last complete knowledge of births */
         bool has_events, rescan_due;

@@ -15,7 +15,7 @@
 
 void threads_init(struct thread_table *table, unsigned max_hot)
 {
-        *table = (struct thread_table){.max_hot = max_hot};
+        *table = (struct thread_table){.max_hot = max_hot, .hot_limit = max_hot};
 }
 
 void threads_done(struct thread_table *table, struct kernel *kernel)
@@ -139,6 +139,13 @@ void threads_touch(struct thread_table *table, struct hot *hot, nsec_t now)
                 return;
         DL_DELETE(table->hot, hot);
         DL_PREPEND(table->hot, hot);
+}
+
+void threads_ease(struct thread_table *table)
+{
+        unsigned more = MAX(table->max_hot / 8, 8U);
+
+        table->max_hot = MIN(table->max_hot + more, table->hot_limit);
 }
 
 struct thread *threads_next_cold(struct thread_table *table)

@@ -23,6 +23,7 @@ struct thread {
         nsec_t read_at;             /* 0: never */
         struct hot *hot;            /* NULL while cold */
         struct thread *prev, *next; /* ring of cold threads */
+        uint64_t listed;            /* number of the rescan that met it last */
         bool lost;                  /* used by uthash when memory is out */
         UT_hash_handle hh;          /* by TID */
 };
@@ -50,7 +51,6 @@ struct hot {
         unsigned left_cpu, told_cpu;
         bool runnable; /* state R, or so busy in the last interval that it is taken for it */
         bool newborn;  /* not yet part of a snapshot */
-        bool sampled;  /* in this tick */
         bool in_flight;
         bool moved_across_nodes;
 };
@@ -59,7 +59,10 @@ struct thread_table {
         struct thread *by_tid; /* hash */
         struct thread *cold;   /* ring; the next to be looked at */
         struct hot *hot;       /* list */
-        unsigned n_threads, n_hot, max_hot;
+        unsigned n_threads, n_hot;
+        unsigned
+                max_hot; /* hot ones at most: less than the limit after a shortage of descriptors */
+        unsigned hot_limit; /* by choice */
 };
 
 void threads_init(struct thread_table *table, unsigned max_hot);
@@ -82,6 +85,9 @@ void threads_cool(struct thread_table *table, struct kernel *kernel, struct thre
 
 /* The thread ran or waited: it goes to the front of the hot ones. */
 void threads_touch(struct thread_table *table, struct hot *hot, nsec_t now);
+
+/* A shortage of descriptors may be over: more hot threads are tried again, little by little. */
+void threads_ease(struct thread_table *table);
 
 /* The next cold thread in turn, or NULL if there is none. */
 struct thread *threads_next_cold(struct thread_table *table);

@@ -14,7 +14,7 @@
 #define COOL_AFTER (10 * NSEC_PER_SEC)
 /* Stat and mask of a hot thread are read again at the latest after this. */
 #define LOOK_AGAIN (NSEC_PER_SEC)
-/* Stat files read in one pass: 7 us each. Threads that were passed over come first in the next. */
+/* Stat files read in one pass: 7 us each. */
 #define LOOKS_PER_PASS 128U
 /* So busy in an interval that it is taken to be runnable without a look; the mover checks. */
 #define BUSY_SHARE 0.5F
@@ -81,7 +81,7 @@ int watch_look(struct sampler *s, struct hot *hot)
 
         r = s->kernel->ops->read_thread(s->kernel, thread->tgid, thread->tid, &stat);
         if (r < 0)
-                return -ESRCH;
+                return r;
         if (thread->start_ticks != 0 && thread->start_ticks != stat.start_ticks)
                 return -ESRCH;
         thread->start_ticks = stat.start_ticks;
@@ -143,12 +143,13 @@ const struct cpuset *sampler_mask(const struct sampler *s, const struct hot *hot
 static struct demand_sample growth(const struct sampler *s, const struct thread *thread,
                                    const struct kernel_counters *counters)
 {
+        nsec_t interval = s->now - thread->read_at;
         nsec_t run = counters->run_nsec - MIN(counters->run_nsec, thread->run_nsec);
         nsec_t wait = counters->wait_nsec - MIN(counters->wait_nsec, thread->wait_nsec);
 
         return (struct demand_sample){
-                .interval_sec = nsec_to_sec(s->now - thread->read_at),
-                .run_sec = nsec_to_sec(run),
+                .interval_sec = nsec_to_sec(interval),
+                .run_sec = nsec_to_sec(MIN(run, interval)),
                 .wait_sec = nsec_to_sec(wait),
         };
 }
@@ -247,61 +248,102 @@ static bool is_fresh(const struct hot *hot)
                hot->run_now + hot->wait_now >= FRESH_SHARE;
 }
 
-/* Reads the counters of one hot thread, and its stat file if *LOOKS permits and it pays. */
-static int sample_hot(struct sampler *s, struct hot *hot, unsigned *looks)
+/* Whether there is a look left for the thread in this pass. Where more threads are worth one than
+ * there are looks, they take turns. */
+static bool take_look(struct sampler *s, const struct hot *hot)
+{
+        struct look_budget *looks = &s->looks;
+
+        looks->n_wanted++;
+        if (looks->n_left == 0 || (!hot->newborn && (unsigned)hot->thread->tid % looks->stride !=
+                                                            looks->turn % looks->stride))
+                return false;
+        looks->n_left--;
+        return true;
+}
+
+static void begin_looks(struct sampler *s)
+{
+        s->looks = (struct look_budget){
+                .n_left = LOOKS_PER_PASS,
+                .stride = s->looks.n_wanted / LOOKS_PER_PASS + 1,
+                .turn = s->looks.turn + 1,
+        };
+}
+
+/* What can be told of a thread's state without a look. One whose counters stand still is as it was
+ * when it was looked at last, unless its CPU had time for it. */
+static bool seems_runnable(const struct sampler *s, const struct hot *hot, bool frozen)
+{
+        const struct cpu_state *cpu = &s->cpus[hot->cpu];
+
+        if (frozen)
+                return hot->runnable && !cpu->balanced && cpu->idle_now < IDLE_NOW_FREE;
+        return hot->run_now + hot->wait_now >= BUSY_SHARE;
+}
+
+/* Updates what is known of a thread from the growth of its counters, and its stat file if there is
+ * a look left and it pays. Returns 0, or -ESRCH if it is gone. */
+static int judge(struct sampler *s, struct hot *hot, struct demand_sample *sample)
+{
+        bool frozen = sample->run_sec <= 0 && sample->wait_sec <= 0, fresh;
+
+        hot->run_now = (float)(sample->run_sec / sample->interval_sec);
+        hot->wait_now = (float)(sample->wait_sec / sample->interval_sec);
+        hot->runnable = seems_runnable(s, hot, frozen);
+        fresh = is_fresh(hot);
+        if ((fresh || worth_a_look(s, hot, frozen)) && take_look(s, hot) &&
+            watch_look(s, hot) == -ESRCH)
+                return -ESRCH;
+        sample->runnable = hot->runnable;
+        if (fresh && hot->runnable)
+                demand_init(&hot->demand, true);
+        else
+                demand_update(&hot->demand, sample, half_life_sec(s, hot));
+        if (frozen && hot->runnable)
+                hot->wait_now = 1;
+        return 0;
+}
+
+/* Samples one hot thread. Returns 0, -ESRCH if it is gone, or -ENOMEM. */
+static int sample_hot(struct sampler *s, struct hot *hot)
 {
         struct kernel_counters counters;
         struct demand_sample sample;
-        bool frozen, fresh;
         int r;
 
         r = s->kernel->ops->read_counters(s->kernel, hot->handle, &counters);
         if (r < 0)
-                return -ESRCH;
+                return r == -ESRCH || r == -ENOMEM ? r : 0;
         if (hot->thread->read_at == s->now)
                 return 0; /* it became hot in this tick */
         sample = growth(s, hot->thread, &counters);
         keep_counters(s, hot->thread, &counters);
-        hot->run_now = (float)MIN(sample.run_sec / sample.interval_sec, 1.0);
-        hot->wait_now = (float)(sample.wait_sec / sample.interval_sec);
-        frozen = sample.run_sec <= 0 && sample.wait_sec <= 0;
-        hot->runnable = !frozen && hot->run_now + hot->wait_now >= BUSY_SHARE;
-        fresh = is_fresh(hot);
-        if (*looks > 0 && (fresh || worth_a_look(s, hot, frozen))) {
-                (*looks)--;
-                r = watch_look(s, hot);
-                if (r < 0)
-                        return r;
-        }
-        sample.runnable = hot->runnable;
-        if (fresh && hot->runnable)
-                demand_init(&hot->demand, true);
-        else
-                demand_update(&hot->demand, &sample, half_life_sec(s, hot));
-        if (frozen && hot->runnable)
-                hot->wait_now = 1;
+        r = judge(s, hot, &sample);
+        if (r < 0)
+                return r;
         if (hot->run_now + hot->wait_now >= (float)ACTIVE_SHARE)
                 threads_touch(&s->threads, hot, s->now);
-        if (mask_is_old(s, hot))
-                return watch_read_mask(s, hot);
-        return 0;
+        return mask_is_old(s, hot) ? watch_read_mask(s, hot) : 0;
 }
 
 /* What a thread's last interval says of the need for the next sample. */
 static enum pace_trouble trouble_of(const struct sampler *s, const struct hot *hot)
 {
+        if (!s->cpus[hot->cpu].balanced && !s->has_unbalanced)
+                return PACE_QUIET; /* not to be balanced, by choice */
         if (!s->cpus[hot->cpu].balanced)
                 return hot->wait_now > WAITING_SHARE || hot->newborn ? PACE_UNBALANCED : PACE_QUIET;
         return s->settings.balance.stuck_threads && hot->wait_now >= STUCK_WAIT ? PACE_BALANCED
                                                                                 : PACE_QUIET;
 }
 
-static int pass_one(struct sampler *s, struct hot *hot, unsigned *looks, enum pace_trouble *trouble)
+static int pass_one(struct sampler *s, struct hot *hot, enum pace_trouble *trouble)
 {
         int r;
 
         s->counts.n_samples++;
-        r = sample_hot(s, hot, looks);
+        r = sample_hot(s, hot);
         if (r == -ESRCH) {
                 threads_remove(&s->threads, s->kernel, hot->thread);
                 return 0;
@@ -318,16 +360,16 @@ static int pass_one(struct sampler *s, struct hot *hot, unsigned *looks, enum pa
 int watch_hot(struct sampler *s, enum pace_trouble *ret_trouble)
 {
         enum pace_trouble trouble = PACE_QUIET;
-        unsigned looks = LOOKS_PER_PASS;
         struct hot *hot, *next;
 
+        begin_looks(s);
         for (unsigned i = 0; i < s->topology->n_cpus; i++)
                 s->cpus[i].known_now = 0;
         for (hot = s->threads.hot; hot; hot = next) {
                 int r;
 
                 next = hot->next;
-                r = pass_one(s, hot, &looks, &trouble);
+                r = pass_one(s, hot, &trouble);
                 if (r < 0)
                         return r;
         }
@@ -423,7 +465,8 @@ unsigned watch_flags(const struct sampler *s, const struct hot *hot)
                 flags |= THREAD_REALTIME;
         if (stat->kernel_thread || stat->policy == SCHED_DEADLINE || hot->mask_at == 0 ||
             s->masks.classes[hot->mask_class].n_cpus < 2 ||
-            (realtime && !s->settings.balance.realtime) || hot->thread->tgid == s->self)
+            (realtime && !s->settings.balance.realtime) || hot->thread->tgid == s->self ||
+            (!s->cpus[hot->cpu].balanced && !s->settings.balance.unbalanced))
                 flags |= THREAD_FIXED;
         if (hot->left_alone_until > s->now)
                 flags |= THREAD_LEFT_ALONE;

@@ -165,7 +165,7 @@ struct kernel_ops {
 
         /* Process events. events_fd: a descriptor for epoll, or a negative errno where there are
          * none. next_event: 1 and an event, 0 when there is none, -ENOBUFS once when some were lost
-         * (rescan). */
+         * (rescan), -EAGAIN when there are more but enough were taken for now. */
         int (*events_fd)(struct kernel *kernel);
         int (*next_event)(struct kernel *kernel, struct kernel_event *ret);
 };

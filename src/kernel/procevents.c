@@ -170,7 +170,7 @@ static int next_message(struct procevents *p, struct procevents_message *ret)
 /*
  * From the moment that the queue overflows to that when it is empty the kernel drops what comes
  * (NETLINK_S_CONGESTED), and says ENOBUFS only at the start. So the queue is emptied first and the
- * loss told after that. Returns -ENOBUFS when it is done, 0 when it must go on later.
+ * loss told after that. Returns -ENOBUFS when it is done, -EAGAIN when it must go on later.
  */
 static int discard(struct procevents *p)
 {
@@ -187,7 +187,7 @@ static int discard(struct procevents *p)
                 p->discarding = false;
                 return -ENOBUFS;
         }
-        return 0;
+        return -EAGAIN;
 }
 
 int procevents_next(struct procevents *p, struct kernel_event *ret)

@@ -275,6 +275,7 @@ static void test_a_gap_means_a_rescan(void **state)
         bench_boot(&b, NULL);
         bench_start(&b, 1000);
         b.ops.next_event = lose_events;
+        gap_told = false;
         run(&b, SEC);
         tick(&b);
         assert_int_equal(b.sampler.counts.n_rescans, 0);
@@ -388,6 +389,101 @@ static void test_large_processes_are_listed_late(void **state)
         assert_true(find(&b, hog + 1) && find(&b, hog + 1)->demand > 0.8F);
 }
 
+/* More threads wait than can be looked at in one pass: none is forgotten. */
+static void test_hundreds_of_waiting_threads(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        unsigned n_runnable = 0;
+        float demand = 0;
+
+        (void)state;
+        bench_init(&b);
+        add_hogs(&b, 400);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        run_ticking(&b, 4 * SEC);
+        assert_int_equal(b.outcome.snapshot.n_threads, 400);
+        for (unsigned i = 0; i < 400; i++) {
+                n_runnable += (b.outcome.snapshot.threads[i].flags & THREAD_RUNNABLE) != 0;
+                demand += b.outcome.snapshot.threads[i].demand;
+        }
+        assert_in_range(n_runnable, 390, 400);
+        assert_true(demand > 390);
+}
+
+/* Without events the dead are found by the rescans. */
+static void test_the_dead_are_forgotten(void **state)
+{
+        static const struct sim_kernel_options no_events = {.no_events = true};
+        _cleanup_bench_ struct bench b;
+        struct task_spec birth = {.kind = TASK_ONCE, .work = 5 * MSEC, .parent = -1};
+
+        (void)state;
+        bench_init(&b);
+        add_sleepers(&b, 5);
+        birth.home_node = TASK_NO_HOME;
+        workload_add_births(&b.workload, &birth, 20);
+        bench_boot(&b, &no_events);
+        bench_start(&b, 1000);
+        run_ticking(&b, 30 * SEC);
+        assert_true(b.machine->n_threads > 400);
+        assert_in_range(b.sampler.threads.n_threads, 5, 60);
+}
+
+/* balance.unbalanced=false: these CPUs are nobody's business, not even the stuck threads on them.
+ */
+static void test_unbalanced_cpus_by_choice(void **state)
+{
+        _cleanup_bench_ struct bench b;
+
+        (void)state;
+        bench_init(&b);
+        add_hogs(&b, 4);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        b.sampler.settings.balance.unbalanced = false;
+        b.sampler.domains_stale = true;
+        run_ticking(&b, 3 * SEC);
+        assert_int_equal(b.outcome.trouble, PACE_QUIET);
+        assert_true(b.outcome.has_snapshot);
+        for (unsigned i = 0; i < b.outcome.snapshot.n_threads; i++)
+                assert_true(b.outcome.snapshot.threads[i].flags & THREAD_FIXED);
+        assert_true(b.outcome.snapshot.cpus[1].draining);
+}
+
+static int fail_to_list(struct kernel *kernel, kernel_thread_fn fn, void *userdata)
+{
+        (void)kernel;
+        (void)fn;
+        (void)userdata;
+        return -EMFILE;
+}
+
+/* A list that cannot be read now is read later; nothing ends for it. */
+static void test_out_of_descriptors_in_a_rescan(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        int (*list)(struct kernel *, kernel_thread_fn, void *);
+
+        (void)state;
+        bench_init(&b);
+        add_sleepers(&b, 5);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        gap_told = false;
+        b.ops.next_event = tell_gap;
+        list = b.ops.list_threads;
+        b.ops.list_threads = fail_to_list;
+        run(&b, MSEC);
+        tick(&b);
+        assert_true(b.sampler.rescan_due);
+        b.ops.list_threads = list;
+        run(&b, MSEC);
+        tick(&b);
+        assert_false(b.sampler.rescan_due);
+        assert_int_equal(b.sampler.threads.n_threads, 5);
+}
+
 /* Fewer handles than hogs: the table never holds more, and goes on. */
 static void test_few_handles(void **state)
 {
@@ -416,6 +512,10 @@ int main(void)
                 cmocka_unit_test(test_without_any_source),
                 cmocka_unit_test(test_unknown_work_is_searched_for),
                 cmocka_unit_test(test_large_processes_are_listed_late),
+                cmocka_unit_test(test_hundreds_of_waiting_threads),
+                cmocka_unit_test(test_the_dead_are_forgotten),
+                cmocka_unit_test(test_unbalanced_cpus_by_choice),
+                cmocka_unit_test(test_out_of_descriptors_in_a_rescan),
                 cmocka_unit_test(test_few_handles),
         };
 
