@@ -51,6 +51,14 @@ def test_help(option):
     assert long_options(done.stdout) == manual_options()
 
 
+def test_manual_has_the_default_folder():
+    """What is built without an option is what the manual says, and its parent is there."""
+    (default,) = re.findall(r"--runtime-dir DIR .*\[(.+)\]", run("--help").stdout)
+    assert default == "/run/balancerd"
+    assert f".Pa {default} ." in manual()
+    assert f".Pa {default}/ledger" in manual()
+
+
 def test_version():
     done = run("--version")
     assert done.returncode == 0
