@@ -56,7 +56,7 @@ def test_manual_has_the_default_folder():
     (default,) = re.findall(r"--runtime-dir DIR .*\[(.+)\]", run("--help").stdout)
     assert default == "/run/balancerd"
     assert f".Pa {default} ." in manual()
-    assert f".Pa {default}/ledger" in manual()
+    assert f".It Pa {default}/ledger" in manual()
 
 
 def test_version():
