@@ -116,7 +116,8 @@ struct kernel_ops {
         /* Online CPUs that no load balancer of the kernel serves, from every source there is. */
         int (*read_unbalanced)(struct kernel *kernel, struct cpuset *ret);
         /* A descriptor that becomes readable (epoll) when the answer of read_unbalanced may have
-         * changed, or a negative errno; drained by read_unbalanced. Owned by the kernel. */
+         * changed, or a negative errno; drained by read_unbalanced, even where that fails. Not
+         * every change is told. Owned by the kernel. */
         int (*unbalanced_fd)(struct kernel *kernel);
 
         /* Counters of the whole machine. */

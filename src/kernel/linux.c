@@ -289,6 +289,8 @@ static int linux_read_unbalanced(struct kernel *kernel, struct cpuset *ret)
         _cleanup_cpuset_ struct cpuset online = {0}, without_domains = {0};
         int r;
 
+        /* Whatever becomes of this read: its caller is woken again as long as news wait. */
+        unbalanced_drain(l->unbalanced);
         r = read_online(l, &online);
         if (r < 0)
                 return r;

@@ -412,21 +412,19 @@ static int renew(struct unbalanced *u, const struct cpuset *online)
         return r < 0 ? r : keep(&walk);
 }
 
-/* Empties the descriptor. Returns whether it told anything but the end of a watch. */
-static bool drain(const struct unbalanced *u)
+void unbalanced_drain(struct unbalanced *u)
 {
         _Alignas(struct inotify_event) char events[4096];
-        bool told = false;
         ssize_t n;
 
         while ((n = read(u->inotify_fd, events, sizeof(events))) > 0)
                 for (const char *p = events; p < events + n;) {
                         const struct inotify_event *event = (const void *)p;
 
-                        told |= event->mask != IN_IGNORED;
+                        if (event->mask != IN_IGNORED) /* the end of a watch */
+                                u->valid = false;
                         p += sizeof(*event) + event->len;
                 }
-        return told;
 }
 
 /* A write through another mount of the hierarchy (that of a container) is told to nobody, so what
@@ -443,13 +441,12 @@ static int looks_changed(const struct unbalanced *u)
                (top_fd >= 0 && read_balance_flag(u, top_fd) != u->top_balances);
 }
 
-int unbalanced_read(struct unbalanced *u, const struct cpuset *schedstat_without_domains,
-                    const struct cpuset *online, struct cpuset *ret)
+/* Walks over the cpusets if they may be other ones than at the last walk. */
+static int refresh(struct unbalanced *u, const struct cpuset *online)
 {
-        _cleanup_cpuset_ struct cpuset result = {0};
         int r;
 
-        if (drain(u) || !u->all_watched || !cpuset_equal(&u->online, online))
+        if (!u->all_watched || !cpuset_equal(&u->online, online))
                 u->valid = false;
         if (u->valid) {
                 r = looks_changed(u);
@@ -457,13 +454,23 @@ int unbalanced_read(struct unbalanced *u, const struct cpuset *schedstat_without
                         return r;
                 u->valid = r == 0;
         }
-        if (!u->valid) {
-                r = renew(u, online);
+        return u->valid ? 0 : renew(u, online);
+}
+
+int unbalanced_read(struct unbalanced *u, const struct cpuset *schedstat_without_domains,
+                    const struct cpuset *online, struct cpuset *ret)
+{
+        _cleanup_cpuset_ struct cpuset result = {0};
+        const struct cpuset *unbalanced = schedstat_without_domains ?: &u->unbalanced;
+        int r;
+
+        unbalanced_drain(u);
+        if (!schedstat_without_domains) {
+                r = refresh(u, online);
                 if (r < 0)
                         return r;
         }
-        r = cpuset_copy(&result,
-                        schedstat_without_domains ? schedstat_without_domains : &u->unbalanced);
+        r = cpuset_copy(&result, unbalanced);
         if (r < 0)
                 return r;
         cpuset_intersect(&result, online);

@@ -32,14 +32,19 @@ static inline void unbalanced_freep(struct unbalanced **u)
 
 /* A descriptor for epoll, readable when the next unbalanced_read() may differ; hotplug is not told
  * (the caller knows what is online). Owned by U. Nothing is watched before the first
- * unbalanced_read(). */
+ * unbalanced_read(), nor as long as /proc/schedstat tells: that tells no change, and is to be read
+ * now and then. */
 int unbalanced_fd(const struct unbalanced *u);
+
+/* Takes what the descriptor tells, for the next unbalanced_read(). */
+void unbalanced_drain(struct unbalanced *u);
 
 /*
  * Reads the set, and drains the descriptor. SCHEDSTAT_WITHOUT_DOMAINS are the CPUs that
- * /proc/schedstat lists without a domain, NULL where there is no such file. As long as neither the
- * descriptor told anything nor ONLINE changed, it costs two small reads. Sources that are missing
- * or unreadable say nothing about any CPU. Returns 0 or -ENOMEM.
+ * /proc/schedstat lists without a domain, NULL where there is no such file; where there is one, no
+ * cpuset is looked at. As long as neither the descriptor told anything nor ONLINE changed, it costs
+ * two small reads. Sources that are missing or unreadable say nothing about any CPU. Returns 0 or
+ * -ENOMEM.
  */
 int unbalanced_read(struct unbalanced *u, const struct cpuset *schedstat_without_domains,
                     const struct cpuset *online, struct cpuset *ret);

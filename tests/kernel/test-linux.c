@@ -3,6 +3,7 @@
 #include "fixture.h"
 #include "tree.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -217,6 +218,28 @@ static void test_unbalanced(void **state)
                 assert_int_equal(cpuset_format_list(&set, &list), 0);
                 assert_string_equal(list, all[i].expected);
         }
+}
+
+/* Who waits for the descriptor is not woken again and again by a read that fails. */
+static void test_unbalanced_fails_quietly(void **state)
+{
+        _cleanup_(fake_done) struct fake f;
+        _cleanup_cpuset_ struct cpuset set = {0};
+        struct pollfd news = {.events = POLLIN};
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "sys/devices/system/cpu/online", "0-7\n");
+        tree_write(&f.tree, "cgroup/cpuset/cpuset.cpus", "0-7\n");
+        tree_write(&f.tree, "cgroup/cpuset/cpuset.sched_load_balance", "0\n");
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(f.kernel->ops->read_unbalanced(f.kernel, &set), 0);
+        news.fd = f.kernel->ops->unbalanced_fd(f.kernel);
+        tree_write(&f.tree, "cgroup/cpuset/cpuset.sched_load_balance", "1\n");
+        assert_int_equal(poll(&news, 1, 0), 1);
+        tree_write(&f.tree, "sys/devices/system/cpu/online", "garbage");
+        assert_int_equal(f.kernel->ops->read_unbalanced(f.kernel, &set), -EINVAL);
+        assert_int_equal(poll(&news, 1, 0), 0);
 }
 
 /* A thread whose cgroup cannot be seen may use what is online. */
@@ -455,6 +478,7 @@ int main(void)
                 cmocka_unit_test(test_pressure),
                 cmocka_unit_test(test_pressure_off),
                 cmocka_unit_test(test_unbalanced),
+                cmocka_unit_test(test_unbalanced_fails_quietly),
                 cmocka_unit_test(test_cpuset_unknown),
                 cmocka_unit_test(test_few_descriptors),
                 cmocka_unit_test(test_real_machine),

@@ -61,6 +61,17 @@ static void assert_unbalanced(struct door *door, const char *expected)
         assert_unbalanced_of(door, "0-7", expected);
 }
 
+static void make_cpuset(const struct tree *tree, const char *name, const char *cpus,
+                        const char *flag)
+{
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "cgroup/cpuset/%s/cpuset.cpus", name);
+        tree_write(tree, path, cpus);
+        (void)snprintf(path, sizeof(path), "cgroup/cpuset/%s/cpuset.sched_load_balance", name);
+        tree_write(tree, path, flag);
+}
+
 static void test_nothing_known(void **state)
 {
         _cleanup_door_ struct door door;
@@ -83,6 +94,22 @@ static void test_schedstat_wins(void **state)
         assert_set(&set, "2-3");
 }
 
+/* Nor is any cpuset looked at or watched, until they are asked for again. */
+static void test_schedstat_spares_the_walk(void **state)
+{
+        _cleanup_cpuset_ struct cpuset without = list("2-3"), online = list("0-7"), set = {0};
+        const struct tree *tree = *state;
+        _cleanup_door_ struct door door;
+
+        make_cpuset(tree, ".", "0-7\n", "0\n");
+        door_open(&door, tree);
+        assert_int_equal(unbalanced_read(door.u, &without, &online, &set), 0);
+        assert_set(&set, "2-3");
+        make_cpuset(tree, "a", "0-5\n", "1\n");
+        assert_false(has_news(&door));
+        assert_unbalanced(&door, "6-7");
+}
+
 static void test_isolated(void **state)
 {
         _cleanup_door_ struct door door;
@@ -95,17 +122,6 @@ static void test_isolated(void **state)
         assert_unbalanced(&door, "4");
         tree_write(*state, "sys/devices/system/cpu/isolated", "garbage");
         assert_unbalanced(&door, "");
-}
-
-static void make_cpuset(const struct tree *tree, const char *name, const char *cpus,
-                        const char *flag)
-{
-        char path[128];
-
-        (void)snprintf(path, sizeof(path), "cgroup/cpuset/%s/cpuset.cpus", name);
-        tree_write(tree, path, cpus);
-        (void)snprintf(path, sizeof(path), "cgroup/cpuset/%s/cpuset.sched_load_balance", name);
-        tree_write(tree, path, flag);
 }
 
 static void test_version1(void **state)
@@ -349,6 +365,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 in_a_tree(test_nothing_known),
                 in_a_tree(test_schedstat_wins),
+                in_a_tree(test_schedstat_spares_the_walk),
                 in_a_tree(test_isolated),
                 in_a_tree(test_version1),
                 in_a_tree(test_version1_overlaps),
