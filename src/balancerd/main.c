@@ -121,19 +121,16 @@ static int open_runtime_dir(void)
                       : fd;
 }
 
-static int open_ledger(struct kernel *kernel, struct ledger **ret)
+static int open_ledger(struct ledger **ret)
 {
-        _cleanup_(topology_freep) struct topology *topology = NULL;
-        _cleanup_close_ int dir_fd = -1;
+        _cleanup_close_ int dir_fd = -1, sys_fd = -1;
         int r;
 
-        r = kernel->ops->read_topology(kernel, &topology);
-        if (r < 0)
-                return log_error_errno(r, "cannot read the machine's topology");
+        sys_fd = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         dir_fd = open_runtime_dir();
         if (dir_fd < 0)
                 return dir_fd;
-        r = ledger_open(ret, dir_fd, LEDGER_RECORDS, topology->n_ids);
+        r = ledger_open(ret, dir_fd, LEDGER_RECORDS, ledger_width(sys_fd));
         if (r == -EBUSY)
                 log_error("another balancerd owns this machine (%s/ledger is locked)",
                           arg_runtime_dir);
@@ -186,7 +183,7 @@ static int run(void)
         r = linux_kernel_new(&kernel, NULL);
         if (r < 0)
                 return log_error_errno(r, "cannot open /proc and /sys");
-        r = open_ledger(kernel, &ledger);
+        r = open_ledger(&ledger);
         if (r < 0)
                 return r;
         r = restore(kernel, ledger);

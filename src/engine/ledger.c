@@ -25,6 +25,8 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
+#include "kernel/cpulist.h"
+
 #define FILE_NAME      "ledger"
 #define MAGIC          UINT64_C(0x72656764656c6c62) /* "blledger" in memory, little-endian */
 #define VERSION        1U
@@ -384,6 +386,19 @@ void ledger_free(struct ledger *ledger)
         free(ledger->free_records);
         (void)pthread_mutex_destroy(&ledger->lock);
         free(ledger);
+}
+
+unsigned ledger_width(int sys_fd)
+{
+        _cleanup_cpuset_ struct cpuset possible = {0};
+        unsigned n_ids = 0;
+        int cpu;
+
+        if (cpulist_read_at(sys_fd, "devices/system/cpu/possible", &possible) < 0)
+                return CPUSET_MAX;
+        CPUSET_FOREACH (cpu, &possible)
+                n_ids = (unsigned)cpu + 1;
+        return n_ids > 0 ? n_ids : CPUSET_MAX;
 }
 
 static bool fits(const struct cpuset *set, unsigned n_words)

@@ -55,6 +55,11 @@ struct ledger;
  * alone), -ENOSPC, -EROFS, -EACCES, ... and leaves no file behind that it could not finish.
  */
 int ledger_open(struct ledger **ret, int runtime_dir_fd, unsigned n_records, unsigned n_ids);
+
+/* The N_IDS for the machine whose /sys is SYS_FD: as wide as the kernel's own masks, which name all
+ * CPUs that are possible, online or not. CPUSET_MAX where that cannot be read. */
+unsigned ledger_width(int sys_fd);
+
 void ledger_free(struct ledger *ledger); /* releases the lock; the file stays */
 
 static inline void ledger_freep(struct ledger **ledger)

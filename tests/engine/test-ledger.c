@@ -17,6 +17,8 @@
 #define N_RECORDS 8U
 #define N_IDS     8U
 
+static const char *const cpu_folders[] = {"devices", "devices/system", "devices/system/cpu"};
+
 struct fixture {
         char path[64];
         int dir_fd;
@@ -200,6 +202,34 @@ static void test_too_wide(void **state)
         ledger_free(ledger);
 }
 
+/* A mask as wide as the kernel's has a place, however few CPUs are online. */
+static void test_width_of_the_machine(void **state)
+{
+        _cleanup_(ledger_entry_done) struct ledger_entry entry = {0};
+        const struct fixture *f = *state;
+        struct ledger *ledger = NULL;
+        int fd;
+
+        assert_int_equal(ledger_width(f->dir_fd), CPUSET_MAX);
+        assert_int_equal(ledger_width(-1), CPUSET_MAX);
+        for (unsigned i = 0; i < ARRAY_SIZE(cpu_folders); i++)
+                assert_int_equal(mkdirat(f->dir_fd, cpu_folders[i], 0700), 0);
+        fd = openat(f->dir_fd, "devices/system/cpu/possible", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, "0-127\n", 6), 6);
+        close(fd);
+        assert_int_equal(ledger_width(f->dir_fd), 128);
+
+        assert_int_equal(ledger_open(&ledger, f->dir_fd, N_RECORDS, ledger_width(f->dir_fd)), 0);
+        make_entry(&entry, 7);
+        assert_int_equal(cpuset_add_range(&entry.original, 0, 127), 0);
+        assert_true(ledger_begin(ledger, &entry) >= 0);
+        ledger_free(ledger);
+
+        assert_int_equal(unlinkat(f->dir_fd, "devices/system/cpu/possible", 0), 0);
+        for (unsigned i = ARRAY_SIZE(cpu_folders); i-- > 0;)
+                assert_int_equal(unlinkat(f->dir_fd, cpu_folders[i], AT_REMOVEDIR), 0);
+}
+
 static void test_one_owner(void **state)
 {
         const struct fixture *f = *state;
@@ -359,6 +389,7 @@ int main(void)
                 TEST(test_records_outlive_their_writer),
                 TEST(test_full),
                 TEST(test_too_wide),
+                TEST(test_width_of_the_machine),
                 TEST(test_one_owner),
                 TEST(test_unknown_file_is_left_alone),
                 TEST(test_cut_file_is_left_alone),
