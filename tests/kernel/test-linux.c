@@ -230,6 +230,7 @@ static void test_unbalanced_fails_quietly(void **state)
         (void)state;
         fake_init(&f);
         tree_write(&f.tree, "sys/devices/system/cpu/online", "0-7\n");
+        tree_remove(&f.tree, "proc/self/mountinfo");
         tree_write(&f.tree, "cgroup/cpuset/cpuset.cpus", "0-7\n");
         tree_write(&f.tree, "cgroup/cpuset/cpuset.sched_load_balance", "0\n");
         assert_int_equal(fake_open(&f), 0);
