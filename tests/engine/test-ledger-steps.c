@@ -213,8 +213,10 @@ static void test_every_instruction(void **state)
         pid_t pid;
 
         (void)state;
-        if (preload && strstr(preload, "vgpreload"))
-                skip(); /* its steps would be valgrind's */
+        if (preload && strstr(preload, "vgpreload")) {
+                print_message("skipped: under valgrind the steps would be valgrind's\n");
+                skip();
+        }
         set_up_dirs(&watch);
         assert_int_equal(ledger_open(&ledger, watch.dir_fd[0], N_RECORDS, N_IDS), 0);
         map_written_file(&watch);
@@ -228,8 +230,10 @@ static void test_every_instruction(void **state)
         unmap_written_file(&watch);
         ledger_free(ledger);
         tear_down_dirs(&watch);
-        if (!traced)
+        if (!traced) {
+                print_message("skipped: processes may not be traced here\n");
                 skip();
+        }
         print_message("%u instructions, %u of which changed the file\n", watch.n_steps,
                       watch.n_stores);
         assert_string_equal(watch.states, "FN0S0N0S0FN1S1N1S1F");

@@ -345,8 +345,10 @@ static void test_real_thread(void **state)
         assert_true(cpuset_is_subset(&active, &permitted));
 
         handle = kernel->ops->open_thread(kernel, tgid, tid);
-        if (handle == -ENOENT)
-                skip(); /* no CONFIG_SCHED_INFO */
+        if (handle == -ENOENT) {
+                print_message("skipped: threads have no schedstat (CONFIG_SCHED_INFO)\n");
+                skip();
+        }
         assert_true(handle >= 0);
         second = kernel->ops->dup_thread(kernel, handle);
         assert_true(second >= 0 && second != handle);
@@ -444,8 +446,10 @@ static void test_real_pressure(void **state)
 
         (void)state;
         assert_int_equal(linux_kernel_new(&kernel, NULL), 0);
-        if (kernel->ops->read_pressure(kernel, &before) < 0)
-                skip(); /* no CONFIG_PSI, or psi=0 */
+        if (kernel->ops->read_pressure(kernel, &before) < 0) {
+                print_message("skipped: no /proc/pressure (CONFIG_PSI, or psi=0)\n");
+                skip();
+        }
         fd = kernel->ops->pressure_fd(kernel);
         assert_int_equal(kernel->ops->pressure_fd(kernel), fd);
         assert_int_equal(kernel->ops->read_pressure(kernel, &after), 0);

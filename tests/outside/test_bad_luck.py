@@ -247,11 +247,19 @@ def test_inside_a_pid_namespace(unbalanced, same_masks, runtime_dir):
 # Crowds.
 
 
+def wait_until_known(daemon_, n_threads):
+    """The threads of a large process are met only when they do work that is noticed."""
+    deadline = time.monotonic() + daemon.PATIENCE_SEC
+    while daemon_.counts()["threads"] < n_threads:
+        assert time.monotonic() < deadline, daemon_.lines
+        time.sleep(0.2)
+
+
 def test_few_descriptors_and_many_threads(unbalanced, same_masks, start_daemon):
     """30,000 threads (3,000 unless BALANCERD_LONG is set) and 1,024 descriptors."""
     n_threads = 30000 if LONG else 3000
     with subprocess.Popen(
-        [tree.SLEEPERS, f"--threads={n_threads}", "--active=1500", "--hz=2"],
+        [tree.SLEEPERS, f"--threads={n_threads}", "--active=1500", "--hz=20"],
         stdout=subprocess.PIPE,
         text=True,
     ) as sleepers:
@@ -259,8 +267,7 @@ def test_few_descriptors_and_many_threads(unbalanced, same_masks, start_daemon):
             if sleepers.stdout.readline() != "ready\n":
                 pytest.skip(f"{n_threads} threads cannot be started here (pids limit?)")
             daemon_ = start_daemon(prefix=["prlimit", "--nofile=1024:1024", "--"])
-            counts = daemon_.counts()
-            assert counts["threads"] >= n_threads
+            wait_until_known(daemon_, n_threads)
             with stacked(unbalanced) as run:
                 before = run.masks()
                 wait_until_spread(run)

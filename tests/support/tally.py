@@ -59,10 +59,14 @@ def cmocka_cases(name, log):
     text = log.read_text(errors="replace")
     passed = len(re.findall(r"^\[       OK \] ", text, re.M))
     skipped = set(re.findall(r"^\[  SKIPPED \] (?!\d+ test\(s\))(\S+)", text, re.M))
+    # A case says why in a line of its own.
+    why = dict(re.findall(r"^\[ RUN      \] (\S+)\nskipped: (.*)$", text, re.M))
     started = re.findall(r"^\[ RUN      \] (\S+)", text, re.M)
     failed = len(started) - passed - len(skipped)
     found = [case(name, "passed")] * passed
-    found += [case(f"{name}: {one}", "skipped", "the test says so itself") for one in skipped]
+    found += [
+        case(f"{name}: {one}", "skipped", why.get(one, "no reason given")) for one in skipped
+    ]
     found += [case(name, "failed", tail(log))] * max(0, failed)
     return found
 
