@@ -5,6 +5,10 @@
  * What the program says to its administrator: to the journal when standard error is connected to it
  * (JOURNAL_STREAM, sd_notify family of systemd.exec(5)), to standard error otherwise. Errors are
  * logged once, where they are handled; base, model, policy and kernel never log.
+ *
+ * Nobody who does not read it can stop the program: a line that standard error does not take at
+ * once (a full pipe, a terminal that was stopped) is dropped, and how many were is told in front of
+ * the next one that is taken. The caller ignores SIGPIPE. [one thread]
  */
 
 #include <syslog.h>
