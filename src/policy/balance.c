@@ -119,6 +119,7 @@ static bool consider(struct picking *pick, unsigned thread, unsigned to)
                 .distance = planner_distance(p->snapshot->topology, pick->from, to),
         };
         struct load load = load_of(t);
+        bool by_weight = goes_by_weight(&p->contention, &load, pick->from, to);
         double least;
 
         if (p->moved[thread] || !planner_may_go(p, t, option.distance))
@@ -127,7 +128,9 @@ static bool consider(struct picking *pick, unsigned thread, unsigned to)
         least = least_gain(p, option.distance);
         if (option.gain <= least)
                 return true;
-        if (option.gain <= 2 * least && planner_returns(p, t, to))
+        /* By weight a light thread gains all there is from every little difference: its gain is no
+         * reason to come back so soon. */
+        if ((by_weight || option.gain <= 2 * least) && planner_returns(p, t, to))
                 return false;
         if (is_better(p, &option, &pick->best))
                 pick->best = option;
