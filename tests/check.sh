@@ -7,6 +7,7 @@ set -u -o pipefail
 
 source=$(cd "$(dirname "$0")/.." && pwd)
 . "$source/tests/packages.sh"
+. "$source/tests/sources.sh"
 
 levels=("$@")
 [ $# -gt 0 ] ||
@@ -33,20 +34,6 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-# The files of the project, and nothing that an earlier build left among them.
-copy_sources() {
-    mkdir "$work/source" && cd "$source" || return
-    if git -c safe.directory='*' ls-files -z --cached --others --exclude-standard \
-        >"$work/files" 2>/dev/null && [ -s "$work/files" ]; then
-        # A file that was deleted but not yet committed is listed and not there.
-        tar -c --null --ignore-failed-read -T "$work/files" 2>/dev/null | tar -x -C "$work/source"
-    else
-        tar -c --exclude=./build\* --exclude=./config.status --exclude=./Makefile . |
-            tar -x -C "$work/source"
-    fi
-    cd "$work" || return
-}
 
 tally() {
     "$python" -B "$source/tests/support/tally.py" "$results" "$@"
@@ -132,7 +119,7 @@ run_level() {
     esac
 }
 
-copy_sources || exit 1
+copy_sources "$source" "$work/source" && cd "$work" || exit 1
 export -f build
 export source work python
 if single build 300 bash -c build; then

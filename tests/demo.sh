@@ -7,6 +7,7 @@ set -u -o pipefail
 
 source=$(cd "$(dirname "$0")/.." && pwd)
 . "$source/tests/packages.sh"
+. "$source/tests/sources.sh"
 
 [ "$(id -u)" = 0 ] || {
     echo "this needs root, to take CPUs from the kernel's load balancer: sudo $0" >&2
@@ -23,9 +24,7 @@ trap 'rm -rf "$work"' EXIT
 trap : INT TERM
 
 build() {
-    mkdir "$work/source" "$work/build" &&
-        tar -C "$source" -c --exclude=./build\* --exclude=./config.status --exclude=./.git . |
-        tar -C "$work/source" -x &&
+    copy_sources "$source" "$work/source" && mkdir "$work/build" &&
         cd "$work/source" && autoreconf -i && cd "$work/build" &&
         "$work/source/configure" --disable-tests &&
         make -j"$(nproc)" balancerd tests/outside/hog
