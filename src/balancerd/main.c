@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -179,6 +180,8 @@ static int run(void)
         const struct service_options options = {.settings = arg_settings, .observe = arg_observe};
         int r;
 
+        /* Nobody who stops reading what is said ends a process that has masks to give back. */
+        (void)signal(SIGPIPE, SIG_IGN);
         raise_descriptor_limit();
         r = linux_kernel_new(&kernel, NULL);
         if (r < 0)
@@ -193,6 +196,9 @@ static int run(void)
         if (r == -EBUSY)
                 _exit(EXIT_FAILURE); /* without freeing what a stuck thread still uses */
         /* Children of the last moves may still be on their way into the world. */
+        if (ledger_count(ledger) > 0)
+                log_info("balancerd: waiting, 10 seconds at most, for children that may be born "
+                         "narrow; SIGINT or SIGTERM leaves them to \"balancerd --restore\"");
         return MIN(r, restore(kernel, ledger));
 }
 

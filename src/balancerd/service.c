@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "engine/balancer.h"
+#include "engine/pace.h"
 
 /* How late a tick may be, so that the kernel can join wake-ups. */
 #define TICK_SLACK_USEC 500U
@@ -17,11 +18,15 @@
 struct service {
         struct kernel *kernel;
         struct balancer *balancer;
+        const struct settings *settings;
         sd_event *event;
         sd_event_source *tick;
+        sd_event_source *domains; /* other CPUs may be balanced; NULL where that is not told */
+        nsec_t next_min_at;       /* no tick for the domains' sake before */
         /* What ends a quiet time early; NULL where the kernel has no such thing. */
         sd_event_source *births, *pressure;
-        int error; /* what ended the loop */
+        bool has_signals; /* they are blocked */
+        int error;        /* what ended the loop */
 };
 
 static void on_decision(const struct decision *decision, void *userdata)
@@ -65,18 +70,31 @@ static int set_alert(struct service *service, bool alert)
         return 0;
 }
 
+/* A tick for the domains' sake may be costly, and whoever makes and removes cgroups can ask for one
+ * after the other: they take no larger share of a CPU than others. */
+static void note_cost(struct service *service, nsec_t cost)
+{
+        nsec_t pause = (nsec_t)((double)cost / PACE_SHARE);
+        nsec_t tick = service->settings->balance.tick;
+
+        service->next_min_at = service->kernel->ops->now(service->kernel) + MAX(pause, tick);
+}
+
 static int tick(struct service *service)
 {
-        nsec_t next_at;
+        nsec_t began = service->kernel->ops->cpu_time(service->kernel), next_at;
         int r;
 
         r = balancer_tick(service->balancer, &next_at);
         if (r < 0)
                 return log_error_errno(r, "cannot go on sampling");
+        note_cost(service, service->kernel->ops->cpu_time(service->kernel) - began);
         r = sd_event_source_set_time(service->tick, next_at / NSEC_PER_USEC);
         if (r < 0)
                 return log_error_errno(r, "cannot set the timer");
         r = set_alert(service, balancer_is_quiet(service->balancer));
+        if (r >= 0 && service->domains)
+                r = sd_event_source_set_enabled(service->domains, SD_EVENT_ON);
         return r < 0 ? log_error_errno(r, "cannot wait for the kernel's events") : 0;
 }
 
@@ -106,6 +124,22 @@ static int on_alert(sd_event_source *source, int fd, uint32_t revents, void *use
         return on_tick(source, 0, userdata);
 }
 
+/* The next tick looks at the domains, and listens again: it is brought forward as far as may be. */
+static int await_domains(struct service *service)
+{
+        uint64_t next_usec, min_usec = service->next_min_at / NSEC_PER_USEC;
+        int r;
+
+        balancer_domains_changed(service->balancer);
+        r = sd_event_source_set_enabled(service->domains, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_source_get_time(service->tick, &next_usec);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_time(service->tick, MIN(next_usec, min_usec));
+}
+
 static int on_domains(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
         struct service *service = userdata;
@@ -114,9 +148,8 @@ static int on_domains(sd_event_source *source, int fd, uint32_t revents, void *u
         (void)source;
         (void)fd;
         (void)revents;
-        balancer_domains_changed(service->balancer);
-        r = tick(service);
-        return r < 0 ? fail(service, r) : 0;
+        r = await_domains(service);
+        return r < 0 ? fail(service, log_error_errno(r, "cannot set the timer")) : 0;
 }
 
 static int on_reports(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -134,8 +167,8 @@ static int on_reports(sd_event_source *source, int fd, uint32_t revents, void *u
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
         (void)userdata;
-        log_info("balancerd: ending on %s, giving back every mask",
-                 info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+        log_info("balancerd: ending on SIG%s, giving back every mask",
+                 sigabbrev_np((int)info->ssi_signo));
         (void)sd_notify(false, "STOPPING=1");
         return sd_event_exit(sd_event_source_get_event(source), 0);
 }
@@ -160,21 +193,35 @@ static int on_counts(sd_event_source *source, const struct signalfd_siginfo *inf
         return 0;
 }
 
+/* As nohup(1) has it: then it is no reason to end. */
+static bool hangup_is_ignored(void)
+{
+        struct sigaction action;
+
+        return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 /* Signals are blocked before the balancer starts its threads, which inherit that. */
 static int add_signals(struct service *service)
 {
         static const struct {
                 int signal;
                 sd_event_signal_handler_t handler;
-        } signals[] = {{SIGTERM, on_end}, {SIGINT, on_end}, {SIGUSR1, on_counts}};
+        } signals[] = {{SIGTERM, on_end},
+                       {SIGINT, on_end},
+                       {SIGQUIT, on_end},
+                       {SIGUSR1, on_counts},
+                       {SIGHUP, on_end}};
+        size_t n = ARRAY_SIZE(signals) - hangup_is_ignored();
         sigset_t blocked;
 
         sigemptyset(&blocked);
-        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+        for (size_t i = 0; i < n; i++)
                 sigaddset(&blocked, signals[i].signal);
         if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
                 return -errno;
-        for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+        service->has_signals = true;
+        for (size_t i = 0; i < n; i++) {
                 int r = sd_event_add_signal(service->event, NULL, signals[i].signal,
                                             signals[i].handler, service);
                 if (r < 0)
@@ -202,7 +249,8 @@ static int add_sources(struct service *service)
         }
         fd = service->kernel->ops->unbalanced_fd(service->kernel);
         if (fd >= 0) {
-                r = sd_event_add_io(service->event, NULL, fd, EPOLLIN, on_domains, service);
+                r = sd_event_add_io(service->event, &service->domains, fd, EPOLLIN, on_domains,
+                                    service);
                 if (r < 0)
                         return r;
         }
@@ -288,13 +336,31 @@ static int run(struct service *service, struct ledger *ledger,
         return service->error;
 }
 
+/* From now on SIGINT and SIGTERM end the process at once, as they do others. Those that came
+ * together with the first (timeout(1) sends two) do not count; a second SIGHUP is usual. */
+static void give_back_signals(const struct service *service)
+{
+        const struct timespec now = {0};
+        sigset_t ending;
+
+        if (!service->has_signals)
+                return;
+        sigemptyset(&ending);
+        sigaddset(&ending, SIGINT);
+        sigaddset(&ending, SIGTERM);
+        while (sigtimedwait(&ending, NULL, &now) >= 0)
+                ;
+        (void)sigprocmask(SIG_UNBLOCK, &ending, NULL);
+}
+
 int service_run(struct kernel *kernel, struct ledger *ledger, const struct service_options *options)
 {
-        struct service service = {.kernel = kernel};
+        struct service service = {.kernel = kernel, .settings = &options->settings};
         int r;
 
         r = run(&service, ledger, options);
         sd_event_source_unref(service.tick);
+        sd_event_source_unref(service.domains);
         sd_event_source_unref(service.births);
         sd_event_source_unref(service.pressure);
         sd_event_unref(service.event);
@@ -303,5 +369,6 @@ int service_run(struct kernel *kernel, struct ledger *ledger, const struct servi
                           "mask once it is through");
                 return -EBUSY;
         }
+        give_back_signals(&service);
         return r;
 }

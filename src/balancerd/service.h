@@ -12,7 +12,8 @@ struct service_options {
         bool observe;
 };
 
-/* Runs until SIGTERM or SIGINT, then gives back every mask. Returns 0 or a negative errno, told to
- * the log already. */
+/* Runs until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then gives back every mask. Returns 0 or a
+ * negative errno, told to the log already. Afterwards SIGTERM and SIGINT end the process again; the
+ * other signals stay blocked. */
 int service_run(struct kernel *kernel, struct ledger *ledger,
                 const struct service_options *options);

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import daemon, hogs, procfs, tree
+from support import daemon, hogs, machine, procfs, tree
 
 LONG = bool(os.environ.get("BALANCERD_LONG"))
 
@@ -143,6 +143,48 @@ def test_second_daemon(start_daemon):
     assert "another balancerd owns this machine" in complaint
     assert first.counts()["ticks"] >= 1
     assert first.stop() == 0
+
+
+# Ends.
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
+def test_every_polite_end_gives_back(start_daemon, number):
+    daemon_ = start_daemon()
+    assert daemon_.stop(number) == 0
+    assert f"balancerd: ending on {number.name}, giving back every mask" in daemon_.lines
+
+
+def test_hangup_is_ignored_under_nohup(start_daemon):
+    daemon_ = start_daemon(preexec=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    daemon_.process.send_signal(signal.SIGHUP)
+    assert daemon_.counts()["ticks"] >= 1
+    assert daemon_.stop() == 0
+
+
+@pytest.mark.parametrize("reader", ["stalled", "gone"])
+def test_nobody_reads_what_it_says(runtime_dir, reader):
+    """It goes on and ends as usual."""
+    command = [tree.BALANCERD, "--runtime-dir", runtime_dir]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while b"balancerd: ready: " not in process.stderr.readline():
+            assert process.poll() is None
+        if reader == "gone":
+            process.stderr.close()
+        else:
+            fill_up(process.stderr)
+        process.send_signal(signal.SIGUSR1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(daemon.PATIENCE_SEC) == 0
+
+
+def fill_up(pipe):
+    """Writes into the pipe that is read from here until it takes no more."""
+    fd = os.open(f"/proc/self/fd/{pipe.fileno()}", os.O_WRONLY | os.O_NONBLOCK)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(fd, b"x" * 4096)
+    os.close(fd)
 
 
 # Privilege.
@@ -291,6 +333,19 @@ def test_threads_that_exit_all_the_time(unbalanced, same_masks, start_daemon):
         finally:
             sleepers.terminate()
     assert len(daemon_.complaints()) < 20, daemon_.lines
+
+
+def test_cgroups_that_come_and_go(unbalanced, same_masks, start_daemon):
+    """Whoever makes them does not set the daemon's pace."""
+    folder = (machine.v1_cpuset() or machine.v2_root()) / f"balancerd-churn-{os.getpid()}"
+    daemon_ = start_daemon("--set", "balance.tick=1s")
+    n_ticks, n_rounds = daemon_.counts()["ticks"], 200
+    for _ in range(n_rounds):
+        folder.mkdir()
+        folder.rmdir()
+        counts = daemon_.counts()
+    assert counts["ticks"] - n_ticks < n_rounds / 2
+    assert daemon_.stop() == 0
 
 
 def test_processes_that_exit_all_the_time(same_masks, start_daemon):

@@ -163,7 +163,7 @@ class Daemon:
             return [
                 line
                 for line in self.lines
-                if not parse_move(line) and not re.match(r"counts: |balancerd: (ready|ending)", line)
+                if not parse_move(line) and not re.match(r"counts: |balancerd: (ready|ending|waiting)", line)
             ]
 
 
