@@ -48,6 +48,19 @@ def test_example_moves_read_as_the_tests_read_real_ones():
     assert all(move and move.made for move in moves)
 
 
+def test_example_moves_have_every_field_of_a_simple_one():
+    source = (tree.SOURCE / "src/engine/decisions.c").read_text()
+    fields = set(re.findall(r"([a-z_]+)=%", source)) - {"chain", "result", "error"}
+    for line in example_moves():
+        assert set(re.findall(r"([a-z_]+)=", line)) >= fields
+
+
+def test_manual_lists_no_result_that_is_never_told():
+    """What balancer.c keeps silent about is no value that could be met."""
+    listed = MANUAL.split(".It Cm result")[1].split(".El")[0]
+    assert not re.search(r"^\.Cm (asleep|gone|moved)\b", listed, re.M)
+
+
 def test_manual_explains_every_field_of_a_move():
     source = (tree.SOURCE / "src/engine/decisions.c").read_text()
     fields = set(re.findall(r"([a-z_]+)=%", source))
