@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "engine/balancer.h"
 #include "engine/pace.h"
+#include "engine/sources.h"
 
 /* How late a tick may be, so that the kernel can join wake-ups. */
 #define TICK_SLACK_USEC 500U
@@ -268,6 +269,13 @@ static int add_sources(struct service *service)
         return 0;
 }
 
+static void tell_missing_sources(struct service *service)
+{
+        struct sources sources = {.on_notice = on_notice, .userdata = service};
+
+        sources_probe(&sources, service->kernel);
+}
+
 static int start(struct service *service, struct ledger *ledger,
                  const struct service_options *options)
 {
@@ -288,6 +296,7 @@ static int start(struct service *service, struct ledger *ledger,
         r = add_signals(service);
         if (r < 0)
                 return log_error_errno(r, "cannot take signals");
+        tell_missing_sources(service);
         r = balancer_new(&service->balancer, service->kernel, ledger, &balancer_options);
         if (r < 0)
                 return log_error_errno(r, "cannot start balancing");

@@ -39,6 +39,18 @@ static const char *describe(enum kernel_source source)
         abort();
 }
 
+void sources_probe(struct sources *sources, struct kernel *kernel)
+{
+        static const enum kernel_source silent[] = {KERNEL_CGROUP, KERNEL_HWLOC};
+
+        for (size_t i = 0; kernel->ops->probe && i < ARRAY_SIZE(silent); i++) {
+                int r = kernel->ops->probe(kernel, silent[i]);
+
+                if (r < 0)
+                        sources_note(sources, silent[i], r);
+        }
+}
+
 void sources_note(struct sources *sources, enum kernel_source source, int error)
 {
         char line[256];

@@ -113,6 +113,9 @@ struct kernel_ops {
 
         /* The machine. */
         int (*read_topology)(struct kernel *kernel, struct topology **ret);
+        /* Whether a source is there without which the other reads go on in silence: 0 or a negative
+         * errno. KERNEL_CGROUP and KERNEL_HWLOC only; may be NULL. */
+        int (*probe)(struct kernel *kernel, enum kernel_source source);
         /* Online CPUs that no load balancer of the kernel serves, from every source there is. */
         int (*read_unbalanced)(struct kernel *kernel, struct cpuset *ret);
         /* A descriptor that becomes readable (epoll) when the answer of read_unbalanced may have

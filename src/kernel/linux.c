@@ -246,6 +246,17 @@ static int linux_read_topology(struct kernel *kernel, struct topology **ret)
         return l->sys_fd < 0 ? l->sys_fd : machine_read(l->sys_fd, l->sys_root, ret);
 }
 
+static int linux_probe(struct kernel *kernel, enum kernel_source source)
+{
+        struct linux_kernel *l = to_linux(kernel);
+
+        if (source == KERNEL_HWLOC)
+                return l->sys_fd < 0 ? l->sys_fd : machine_probe(l->sys_root);
+        if (source == KERNEL_CGROUP)
+                return l->mounts->cpuset.fd >= 0 || l->mounts->unified.fd >= 0 ? 0 : -ENOENT;
+        return -EOPNOTSUPP;
+}
+
 /* Online CPUs that /proc/schedstat shows without a domain. */
 static int read_without_domains(struct linux_kernel *l, struct cpuset *ret)
 {
@@ -462,6 +473,7 @@ static const struct kernel_ops linux_ops = {
         .now = linux_now,
         .cpu_time = linux_cpu_time,
         .read_topology = linux_read_topology,
+        .probe = linux_probe,
         .read_unbalanced = linux_read_unbalanced,
         .unbalanced_fd = linux_unbalanced_fd,
         .read_pressure = linux_read_pressure,

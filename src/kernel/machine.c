@@ -386,3 +386,10 @@ int machine_read(int sys_fd, const char *sys_root, struct topology **ret)
         return r < 0 ? machine_flat(sys_fd, &online, ret)
                      : machine_from_hwloc(hwloc, sys_fd, &online, ret);
 }
+
+int machine_probe(const char *sys_root)
+{
+        _cleanup_(destroy_topology) hwloc_topology_t hwloc = NULL;
+
+        return load_machine(sys_root, &hwloc);
+}

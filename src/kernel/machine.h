@@ -25,6 +25,9 @@ struct hwloc_topology;
  */
 int machine_read(int sys_fd, const char *sys_root, struct topology **ret);
 
+/* Whether hwloc can help with that machine_read(): 0, or a negative errno. */
+int machine_probe(const char *sys_root);
+
 /*
  * Converts a loaded hwloc topology, of which only CPUs in ONLINE count (NULL: all of its PUs). CPUs
  * of ONLINE that hwloc does not know get a core, cache and node of their own. Speeds come from

@@ -243,6 +243,29 @@ static void test_unbalanced_fails_quietly(void **state)
         assert_int_equal(poll(&news, 1, 0), 0);
 }
 
+/* What other reads do without in silence. */
+static void test_probe(void **state)
+{
+        _cleanup_(fake_done) struct fake f;
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "odd/devices/system/cpu/online", "0-7\n");
+        (void)snprintf(f.sys, sizeof(f.sys), "%s/odd", f.tree.path); /* hwloc wants ".../sys" */
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_CGROUP), -ENOENT);
+        assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_HWLOC), -EOPNOTSUPP);
+        kernel_free(f.kernel);
+
+        tree_remove(&f.tree, "proc/self/mountinfo");
+        tree_write(&f.tree, "cgroup/cpuset/cpuset.cpus", "0-7\n");
+        assert_int_equal(linux_kernel_new(&f.kernel, &(struct linux_roots){.cgroup = f.cgroup}), 0);
+        assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_HWLOC), 0);
+        kernel_free(f.kernel);
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_CGROUP), 0);
+}
+
 /* A thread whose cgroup cannot be seen may use what is online. */
 static void test_cpuset_unknown(void **state)
 {
@@ -484,6 +507,7 @@ int main(void)
                 cmocka_unit_test(test_pressure_off),
                 cmocka_unit_test(test_unbalanced),
                 cmocka_unit_test(test_unbalanced_fails_quietly),
+                cmocka_unit_test(test_probe),
                 cmocka_unit_test(test_cpuset_unknown),
                 cmocka_unit_test(test_few_descriptors),
                 cmocka_unit_test(test_real_machine),
