@@ -209,12 +209,13 @@ static void forget(struct mover *mover, struct narrowing *narrowing)
  * to the next nudge of the same kind. */
 static void settle(struct mover *mover, struct narrowing *narrowing)
 {
-        nsec_t now = boottime_now(mover);
+        nsec_t now = boottime_now(mover), run_nsec;
 
         if (narrowing->record >= 0)
                 ledger_settle(mover->ledger, narrowing->record, now);
+        run_nsec = narrowing_read_run(narrowing, mover->kernel);
         (void)pthread_mutex_lock(&mover->lock);
-        narrowing_settle(narrowing, mover->kernel, now);
+        narrowing_settle(narrowing, now, run_nsec);
         narrowing->busy = false;
         (void)pthread_mutex_unlock(&mover->lock);
 }
@@ -665,35 +666,55 @@ static bool may_be_a_child(struct mover *mover, pid_t tgid, pid_t tid, pid_t ppi
         return may;
 }
 
-static int copy_origin(struct ledger_entry *entry, const struct ledger_entry *origin)
+/* Until when children of NARROWING, which is the caller's to work on, can be born narrow. Asks the
+ * kernel without the lock: a worker must not wait for /proc. */
+static void look_for_births(struct mover *mover, struct narrowing *narrowing, nsec_t now)
 {
-        int r;
+        struct births births = narrowing_look(narrowing, mover->kernel);
 
-        r = cpuset_copy(&entry->original, &origin->original);
-        if (r < 0)
-                return r;
-        r = cpuset_copy(&entry->set, &origin->set);
-        if (r < 0)
-                return r;
-        entry->whole = origin->whole;
-        entry->narrowed_at = origin->narrowed_at;
-        return 0;
+        (void)pthread_mutex_lock(&mover->lock);
+        narrowing->births = births;
+        narrowing->looked_at = now;
+        narrowing->busy = false;
+        (void)pthread_mutex_unlock(&mover->lock);
 }
 
-/* Returns 1 and fills ENTRY if the thread with MASK was born narrow, 0 if not. */
-static int find_origin(struct mover *mover, pid_t ppid, const struct cpuset *mask,
-                       struct ledger_entry *entry)
+/* Returns 1 and fills ENTRY if the thread with MASK was born narrow, 0 if not. Where that hangs on
+ * a settled narrowing whose births were last looked at before NOW, returns -EAGAIN instead; it is
+ * the caller's to look at then. */
+static int try_origin(struct mover *mover, pid_t ppid, const struct cpuset *mask, nsec_t now,
+                      struct ledger_entry *entry, struct narrowing **ret_doubtful)
 {
-        const struct narrowing *origin;
+        struct narrowing *origin;
         int r = 0;
 
         (void)pthread_mutex_lock(&mover->lock);
         origin = narrowings_find_origin(&mover->table, entry->tgid, entry->tid, ppid,
                                         entry->start_ticks, mask);
-        if (origin)
+        if (origin && !origin->busy && origin->settled_at != NSEC_INFINITY &&
+            origin->births.processes_end == 0 && origin->looked_at < now) {
+                origin->busy = true;
+                *ret_doubtful = origin;
+                r = -EAGAIN;
+        } else if (origin) {
                 r = copy_origin(entry, &origin->entry);
+        }
         (void)pthread_mutex_unlock(&mover->lock);
         return r < 0 ? r : origin != NULL;
+}
+
+/* A thread whose parent was busy elsewhere at its birth chose its mask for itself, so a parent is
+ * looked at once more for each such child. Returns as try_origin(), but not -EAGAIN. */
+static int find_origin(struct mover *mover, pid_t ppid, const struct cpuset *mask,
+                       struct ledger_entry *entry)
+{
+        nsec_t now = boottime_now(mover);
+        struct narrowing *doubtful = NULL;
+        int r;
+
+        while ((r = try_origin(mover, ppid, mask, now, entry, &doubtful)) == -EAGAIN)
+                look_for_births(mover, doubtful, now);
+        return r;
 }
 
 /* Gives a child what its parent had. It gets a record of its own: its own children were born narrow
@@ -736,7 +757,7 @@ int mover_check_birth(struct mover *mover, pid_t tgid, pid_t tid, pid_t ppid, ui
         return widen_child(mover, TAKE_PTR(narrowing));
 }
 
-/* Settled ones of which it is not known that they are barren; linked by `also`. */
+/* Settled ones of which it is not known when their births end; linked by `also`. */
 static struct narrowing *pick_up_fertile(struct mover *mover)
 {
         struct narrowing *list = NULL;
@@ -744,7 +765,8 @@ static struct narrowing *pick_up_fertile(struct mover *mover)
         (void)pthread_mutex_lock(&mover->lock);
         for (unsigned i = 0; i < NARROWINGS_N_BUCKETS; i++)
                 for (struct narrowing *n = mover->table.buckets[i]; n; n = n->next) {
-                        if (n->busy || n->settled_at == NSEC_INFINITY || n->barren_at != 0)
+                        if (n->busy || n->settled_at == NSEC_INFINITY ||
+                            n->births.processes_end != 0)
                                 continue;
                         n->busy = true;
                         n->also = list;
@@ -754,21 +776,14 @@ static struct narrowing *pick_up_fertile(struct mover *mover)
         return list;
 }
 
-/* Asks the kernel without the lock: a worker must not wait for /proc. */
 static void look_for_barren(struct mover *mover)
 {
         nsec_t now = boottime_now(mover);
         struct narrowing *next;
 
         for (struct narrowing *n = pick_up_fertile(mover); n; n = next) {
-                bool barren = narrowing_is_barren(n, mover->kernel, now);
-
                 next = n->also;
-                (void)pthread_mutex_lock(&mover->lock);
-                if (barren)
-                        n->barren_at = now;
-                n->busy = false;
-                (void)pthread_mutex_unlock(&mover->lock);
+                look_for_births(mover, n, now);
         }
 }
 
@@ -781,7 +796,7 @@ static struct narrowing *take_done(struct mover *mover, nsec_t at)
         for (unsigned i = 0; i < NARROWINGS_N_BUCKETS; i++)
                 for (struct narrowing *n = mover->table.buckets[i]; n; n = next) {
                         next = n->next;
-                        if (n->barren_at == 0 || n->barren_at > at)
+                        if (n->births.processes_end == 0 || n->births.processes_end > at)
                                 continue;
                         narrowings_remove(&mover->table, n);
                         n->also = list;

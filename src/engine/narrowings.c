@@ -97,33 +97,40 @@ struct narrowing *narrowings_find_twin(const struct narrowings *table,
         struct narrowing *n = table->buckets[(unsigned)fresh->tgid % NARROWINGS_N_BUCKETS];
 
         while (n && !(!n->busy && n->record >= 0 && n->settled_at != NSEC_INFINITY &&
-                      n->barren_at == 0 && is_same_entry(&n->entry, fresh)))
+                      n->births.threads_end == 0 && is_same_entry(&n->entry, fresh)))
                 n = n->next;
         return n;
 }
 
-/* Both ends are rounded to whole ticks, and down, as the kernel rounds start times. */
-static bool was_under_way(const struct narrowing *narrowing, uint64_t start_ticks)
+/* Both ends are rounded to whole ticks, and down, as the kernel rounds start times. BIRTHS_END is 0
+ * while it is not known. */
+static bool was_under_way(const struct narrowing *narrowing, nsec_t births_end,
+                          uint64_t start_ticks)
 {
         nsec_t tick_nsec = NSEC_PER_SEC / (nsec_t)sysconf(_SC_CLK_TCK);
-        nsec_t end = narrowing->barren_at;
+        nsec_t limit;
 
         if (start_ticks < narrowing->entry.narrowed_at / tick_nsec)
                 return false;
         if (narrowing->settled_at == NSEC_INFINITY)
                 return true;
-        if (end == 0)
-                end = narrowing->settled_at + NARROWING_BIRTH_LIMIT_NSEC;
-        return start_ticks <= end / tick_nsec;
+        limit = narrowing->settled_at + NARROWING_BIRTH_LIMIT_NSEC;
+        return start_ticks <= (births_end > 0 ? MIN(births_end, limit) : limit) / tick_nsec;
 }
 
-static bool is_child_of(const struct narrowing *narrowing, pid_t family, pid_t tid,
+static bool is_child_of(const struct narrowing *narrowing, pid_t tgid, pid_t tid, pid_t ppid,
                         uint64_t start_ticks, const struct cpuset *mask)
 {
         const struct ledger_entry *entry = &narrowing->entry;
+        const struct births *births = &narrowing->births;
 
-        return entry->tgid == family && !(entry->tid == tid && entry->start_ticks == start_ticks) &&
-               was_under_way(narrowing, start_ticks) && cpuset_equal(&entry->set, mask);
+        if (!cpuset_equal(&entry->set, mask) ||
+            (entry->tid == tid && entry->start_ticks == start_ticks))
+                return false;
+        return (entry->tgid == tgid &&
+                was_under_way(narrowing, births->threads_end, start_ticks)) ||
+               (entry->tgid == ppid &&
+                was_under_way(narrowing, births->processes_end, start_ticks));
 }
 
 /* "Whole" is more than any mask that names its CPUs. */
@@ -134,16 +141,18 @@ static bool is_smaller(const struct ledger_entry *a, const struct ledger_entry *
         return cpuset_count(&a->original) < cpuset_count(&b->original);
 }
 
-const struct narrowing *narrowings_find_origin(const struct narrowings *table, pid_t tgid,
-                                               pid_t tid, pid_t ppid, uint64_t start_ticks,
-                                               const struct cpuset *mask)
+struct narrowing *narrowings_find_origin(const struct narrowings *table, pid_t tgid, pid_t tid,
+                                         pid_t ppid, uint64_t start_ticks,
+                                         const struct cpuset *mask)
 {
         const pid_t families[] = {tgid, ppid};
-        const struct narrowing *best = NULL;
+        struct narrowing *best = NULL;
 
         for (unsigned i = 0; i < ARRAY_SIZE(families); i++)
-                for (const struct narrowing *n = first_of(table, families[i]); n; n = n->next)
-                        if (is_child_of(n, families[i], tid, start_ticks, mask) &&
+                for (struct narrowing *n =
+                             table->buckets[(unsigned)families[i] % NARROWINGS_N_BUCKETS];
+                     n; n = n->next)
+                        if (is_child_of(n, tgid, tid, ppid, start_ticks, mask) &&
                             (!best || is_smaller(&n->entry, &best->entry)))
                                 best = n;
         return best;
@@ -164,34 +173,86 @@ static int read_run(const struct narrowing *narrowing, struct kernel *kernel, ns
         return r;
 }
 
-void narrowing_settle(struct narrowing *narrowing, struct kernel *kernel, nsec_t at)
+nsec_t narrowing_read_run(const struct narrowing *narrowing, struct kernel *kernel)
 {
-        if (read_run(narrowing, kernel, &narrowing->run_nsec) < 0)
-                narrowing->run_nsec = NSEC_INFINITY; /* its state must tell */
-        narrowing->settled_at = at;
+        nsec_t run_nsec = 0;
+
+        return read_run(narrowing, kernel, &run_nsec) < 0 ? NSEC_INFINITY : run_nsec;
 }
 
-bool narrowing_is_barren(const struct narrowing *narrowing, struct kernel *kernel, nsec_t now)
+void narrowing_settle(struct narrowing *narrowing, nsec_t at, nsec_t run_nsec)
+{
+        narrowing->settled_at = at;
+        narrowing->run_nsec = run_nsec;
+        narrowing->looked_at = 0;
+        narrowing->births = (struct births){0};
+}
+
+static void end_births(struct births *births, nsec_t at)
+{
+        if (births->threads_end == 0)
+                births->threads_end = at;
+        if (births->processes_end == 0)
+                births->processes_end = at;
+}
+
+/* When a thread that has RUN_NSEC of CPU time NOW had LIMIT of it since it was settled, at the
+ * latest: it cannot have run for longer than has passed. 0: not yet. */
+static nsec_t reached(const struct narrowing *narrowing, nsec_t run_nsec, nsec_t now, nsec_t limit)
+{
+        nsec_t more;
+
+        if (narrowing->run_nsec == NSEC_INFINITY || run_nsec < narrowing->run_nsec + limit)
+                return 0;
+        more = run_nsec - narrowing->run_nsec - limit;
+        return narrowing->settled_at + more < now ? now - more : narrowing->settled_at;
+}
+
+static bool is_out_of_forks(const struct narrowing *narrowing, struct kernel *kernel)
 {
         const struct ledger_entry *entry = &narrowing->entry;
         struct kernel_thread thread;
-        nsec_t run_nsec;
         int r;
 
-        if (now < narrowing->settled_at + NARROWING_BIRTH_GRACE_NSEC)
-                return false;
-        if (now >= narrowing->settled_at + NARROWING_BIRTH_LIMIT_NSEC)
-                return true;
-        r = read_run(narrowing, kernel, &run_nsec);
-        if (r == -ESRCH)
-                return true;
-        if (r == 0 && narrowing->run_nsec != NSEC_INFINITY &&
-            run_nsec >= narrowing->run_nsec + NARROWING_BIRTH_RUN_NSEC)
-                return true;
         r = kernel->ops->read_thread(kernel, entry->tgid, entry->tid, &thread);
         if (r < 0)
                 return r == -ESRCH;
         return thread.start_ticks != entry->start_ticks || !strchr("RD", thread.state);
+}
+
+struct births narrowing_look(const struct narrowing *narrowing, struct kernel *kernel)
+{
+        struct births births = narrowing->births;
+        nsec_t run_nsec = 0, now;
+        int r;
+
+        r = read_run(narrowing, kernel, &run_nsec);
+        now = boottime_of(kernel->ops->now(kernel));
+        if (r == 0 && births.threads_end == 0)
+                births.threads_end = reached(narrowing, run_nsec, now, NARROWING_THREAD_RUN_NSEC);
+        if (r == 0 && births.processes_end == 0)
+                births.processes_end =
+                        reached(narrowing, run_nsec, now, NARROWING_PROCESS_RUN_NSEC);
+        if (births.processes_end == 0 && (r == -ESRCH || is_out_of_forks(narrowing, kernel)))
+                end_births(&births, now);
+        if (now >= narrowing->settled_at + NARROWING_BIRTH_LIMIT_NSEC)
+                end_births(&births, narrowing->settled_at + NARROWING_BIRTH_LIMIT_NSEC);
+        return births;
+}
+
+int copy_origin(struct ledger_entry *entry, const struct ledger_entry *origin)
+{
+        int r;
+
+        r = cpuset_copy(&entry->original, &origin->original);
+        if (r < 0)
+                return r;
+        r = cpuset_copy(&entry->set, &origin->set);
+        if (r < 0)
+                return r;
+        entry->whole = origin->whole;
+        entry->narrowed_at = origin->narrowed_at;
+        return 0;
 }
 
 static int is_same_thread(struct kernel *kernel, const struct ledger_entry *entry, int handle)

@@ -21,13 +21,19 @@
  * first, and reads the clock that becomes the child's start time when it has copied all else
  * (kernel/fork.c:copy_process); in between the parent may wait for a CPU as long as any thread. So
  * births are waited for until the parent is known to have left any fork(2) that it can have been
- * in: a while has passed, and it sleeps, or has had CPU time enough to copy a gigabyte's page
- * tables, or is gone. Past the limit it is given up: longer would widen more threads that narrowed
- * themselves.
+ * in: it sleeps, or is gone, or has had the CPU time that this takes: next to nothing for a thread
+ * of its own process, enough to copy a gigabyte's page tables for a new process. Past the limit it
+ * is given up. Waiting longer than need be would widen threads that narrowed themselves.
  */
-#define NARROWING_BIRTH_GRACE_NSEC (100 * NSEC_PER_MSEC)
-#define NARROWING_BIRTH_RUN_NSEC   (10 * NSEC_PER_MSEC)
+#define NARROWING_THREAD_RUN_NSEC  (2 * NSEC_PER_MSEC)
+#define NARROWING_PROCESS_RUN_NSEC (10 * NSEC_PER_MSEC)
 #define NARROWING_BIRTH_LIMIT_NSEC (10 * NSEC_PER_SEC)
+
+/* Until when (CLOCK_BOOTTIME) children can be born narrow of a thread that has its mask back; 0:
+ * not known yet. Threads of its process are the first to end. */
+struct births {
+        nsec_t threads_end, processes_end;
+};
 
 struct narrowing {
         struct narrowing *next;    /* of the same bucket */
@@ -36,10 +42,11 @@ struct narrowing {
         int record;                /* in the ledger; -1: none */
         int handle;                /* kernel->ops->open_thread; -1: none */
         nsec_t settled_at;         /* CLOCK_BOOTTIME; NSEC_INFINITY while narrow */
-        nsec_t run_nsec;           /* the thread's CPU time by then */
-        nsec_t barren_at;          /* no births out of it later than that; 0: not known yet */
-        bool busy;                 /* somebody works on it: nobody else may */
-        bool owed;                 /* giving back failed: to be tried again */
+        nsec_t run_nsec;           /* the thread's CPU time by then; NSEC_INFINITY: not known */
+        nsec_t looked_at;          /* for births, the last time; 0: never */
+        struct births births;
+        bool busy; /* somebody works on it: nobody else may */
+        bool owed; /* giving back failed: to be tried again */
 };
 
 #define NARROWINGS_N_BUCKETS 256U
@@ -75,20 +82,31 @@ bool narrowings_concern(const struct narrowings *table, pid_t tgid, pid_t ppid);
 
 /*
  * The narrowing of which the thread, whose mask is MASK, was born: one of its process or of its
- * parent process PPID, to that very mask, under way at its birth. The grain of START_TICKS (10 ms)
- * counts for the child: a thread that was born, and chose that mask for itself, in the very tick in
- * which a thread of its process was narrowed to the same mask is mistaken for one. Of several the
- * one with the smallest original mask. NULL if there is none.
+ * parent process PPID, to that very mask, under way at its birth. Of several the one with the
+ * smallest original mask. NULL if there is none.
+ *
+ * It cannot be told from a thread that was born in that time and chose that very mask for itself.
+ * The time begins with the tick (10 ms) in which the mask was narrowed, and ends with the tick in
+ * which narrowing_look() sees its births end: at once for a parent that sleeps, after 2 ms (10 ms
+ * for a new process) of the CPU time of one that runs, and at the limit for one that gets no CPU.
  */
-const struct narrowing *narrowings_find_origin(const struct narrowings *table, pid_t tgid,
-                                               pid_t tid, pid_t ppid, uint64_t start_ticks,
-                                               const struct cpuset *mask);
+struct narrowing *narrowings_find_origin(const struct narrowings *table, pid_t tgid, pid_t tid,
+                                         pid_t ppid, uint64_t start_ticks,
+                                         const struct cpuset *mask);
 
-/* From now on the thread's CPU time is counted: it has its mask back since AT (CLOCK_BOOTTIME). */
-void narrowing_settle(struct narrowing *narrowing, struct kernel *kernel, nsec_t at);
+/* The thread has its mask back since AT (CLOCK_BOOTTIME), and had RUN_NSEC of CPU time by then
+ * (narrowing_read_run). No system call. */
+void narrowing_settle(struct narrowing *narrowing, nsec_t at, nsec_t run_nsec);
 
-/* Whether no thread can be born narrow out of this (settled) one any more, NOW (CLOCK_BOOTTIME). */
-bool narrowing_is_barren(const struct narrowing *narrowing, struct kernel *kernel, nsec_t now);
+/* The thread's CPU time, or NSEC_INFINITY where it cannot be read. */
+nsec_t narrowing_read_run(const struct narrowing *narrowing, struct kernel *kernel);
+
+/* Asks the kernel until when children of this (settled) one can be born narrow. */
+struct births narrowing_look(const struct narrowing *narrowing, struct kernel *kernel);
+
+/* Copies masks and time of narrowing, all that a child has of its parent's entry. Returns 0 or
+ * -ENOMEM. */
+int copy_origin(struct ledger_entry *entry, const struct ledger_entry *origin);
 
 /* How give_back() ended, where it did not fail. */
 enum giveback {

@@ -10,6 +10,8 @@
 
 #include "engine/narrowings.h"
 
+#define LOOK_INTERVAL_NSEC (100 * NSEC_PER_MSEC)
+
 /* A child that was found narrow, in order of discovery. */
 struct found {
         struct found *next;
@@ -90,7 +92,7 @@ static nsec_t now(const struct restorer *restorer)
 
 static void settle(struct restorer *restorer, struct narrowing *narrowing)
 {
-        narrowing_settle(narrowing, restorer->kernel, now(restorer));
+        narrowing_settle(narrowing, now(restorer), narrowing_read_run(narrowing, restorer->kernel));
         ledger_settle(restorer->ledger, narrowing->record, narrowing->settled_at);
 }
 
@@ -129,7 +131,8 @@ static void restore_if_narrow(struct restorer *restorer, struct narrowing *narro
         if (narrowing->settled_at == NSEC_INFINITY)
                 restore_thread(restorer, narrowing);
         else
-                narrowing_settle(narrowing, restorer->kernel, narrowing->settled_at);
+                narrowing_settle(narrowing, narrowing->settled_at,
+                                 narrowing_read_run(narrowing, restorer->kernel));
 }
 
 static bool is_known(const struct restorer *restorer, pid_t tid, uint64_t start_ticks)
@@ -138,21 +141,6 @@ static bool is_known(const struct restorer *restorer, pid_t tid, uint64_t start_
                 if (f->entry.tid == tid && f->entry.start_ticks == start_ticks)
                         return true;
         return false;
-}
-
-static int copy_entry(struct ledger_entry *target, const struct ledger_entry *source)
-{
-        int r;
-
-        r = cpuset_copy(&target->original, &source->original);
-        if (r < 0)
-                return r;
-        r = cpuset_copy(&target->set, &source->set);
-        if (r < 0)
-                return r;
-        target->whole = source->whole;
-        target->narrowed_at = source->narrowed_at;
-        return 0;
 }
 
 /* Its own children were born narrow at any time up to now. */
@@ -164,13 +152,13 @@ static int add_as_parent(struct restorer *restorer, const struct ledger_entry *c
         narrowing = narrowing_new();
         if (!narrowing)
                 return -ENOMEM;
-        r = copy_entry(&narrowing->entry, child);
+        r = copy_origin(&narrowing->entry, child);
         if (r < 0)
                 return r;
         narrowing->entry.tgid = child->tgid;
         narrowing->entry.tid = child->tid;
         narrowing->entry.start_ticks = child->start_ticks;
-        narrowing_settle(narrowing, restorer->kernel, now(restorer));
+        narrowing_settle(narrowing, now(restorer), narrowing_read_run(narrowing, restorer->kernel));
         narrowings_add(&restorer->table, TAKE_PTR(narrowing));
         return 0;
 }
@@ -187,7 +175,7 @@ static int add_child(struct restorer *restorer, const struct ledger_entry *origi
         found->entry.tgid = tgid;
         found->entry.tid = tid;
         found->entry.start_ticks = start_ticks;
-        r = copy_entry(&found->entry, origin);
+        r = copy_origin(&found->entry, origin);
         if (r == 0)
                 r = add_as_parent(restorer, &found->entry);
         if (r < 0) {
@@ -279,9 +267,11 @@ static int restore_children(struct restorer *restorer, const struct found *known
 
 static void note_fertile(struct restorer *restorer, struct narrowing *narrowing)
 {
-        if (restorer->all_barren && narrowing->settled_at != NSEC_INFINITY)
-                restorer->all_barren =
-                        narrowing_is_barren(narrowing, restorer->kernel, now(restorer));
+        if (narrowing->settled_at == NSEC_INFINITY || narrowing->births.processes_end != 0)
+                return;
+        narrowing->births = narrowing_look(narrowing, restorer->kernel);
+        if (narrowing->births.processes_end == 0)
+                restorer->all_barren = false;
 }
 
 static bool may_be_more_births(struct restorer *restorer)
@@ -293,7 +283,7 @@ static bool may_be_more_births(struct restorer *restorer)
 
 static void sleep_a_while(void)
 {
-        struct timespec left = {.tv_nsec = NARROWING_BIRTH_GRACE_NSEC};
+        struct timespec left = {.tv_nsec = LOOK_INTERVAL_NSEC};
 
         while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
                 ;
@@ -313,17 +303,21 @@ static int restore_all_children(struct restorer *restorer)
         return 0;
 }
 
-/* Looks again until nothing more can be born narrow. A child of a fork(2) that has not ended cannot
- * be seen: there is nothing to wait for but time. */
-static int restore_late_children(struct restorer *restorer)
+/* Searches until nothing more can be born narrow. A child of a fork(2) that has not ended cannot be
+ * seen: there is nothing to wait for but time. What can be born is asked before each search, so
+ * that the last search sees all. */
+static int restore_until_barren(struct restorer *restorer)
 {
-        unsigned n_looks = NARROWING_BIRTH_LIMIT_NSEC / NARROWING_BIRTH_GRACE_NSEC;
-        int r = 0;
+        unsigned n_looks = NARROWING_BIRTH_LIMIT_NSEC / LOOK_INTERVAL_NSEC;
+        bool more;
+        int r;
 
-        for (unsigned i = 0; i < n_looks && r == 0 && may_be_more_births(restorer); i++) {
-                sleep_a_while();
+        do {
+                more = may_be_more_births(restorer) && n_looks-- > 0;
                 r = restore_all_children(restorer);
-        }
+                if (more && r == 0)
+                        sleep_a_while();
+        } while (more && r == 0);
         return r;
 }
 
@@ -349,10 +343,7 @@ static int run(struct restorer *restorer)
         for_each(restorer, restore_if_narrow);
         if (restorer->report->n_records == restorer->report->n_damaged)
                 return 0;
-        r = restore_all_children(restorer);
-        if (r < 0)
-                return r;
-        r = restore_late_children(restorer);
+        r = restore_until_barren(restorer);
         if (r < 0)
                 return r;
         for_each(restorer, clear_done);

@@ -526,6 +526,7 @@ static void test_child_gets_its_parents_mask(void **state)
         submit(f, MOVER_NUDGE, 11, "0-2", 2);
         assert_result(f, MOVER_MOVED, 0);
         process = add_child(f, 10, 60, 60, now, "2");
+        process->starves = true; /* its own children are on their way */
         grandchild = add_child(f, 60, 61, 61, now + 1, "2");
         thread = add_child(f, 1, 10, 62, now, "2");
         stranger = add_child(f, 1, 63, 63, now, "2");
@@ -550,6 +551,7 @@ static void test_child_gets_its_parents_mask(void **state)
         assert_mask(later, "2");
         assert_int_equal(check_birth(f, process), 0);
 
+        process->starves = false;
         pass_births(f);
         assert_int_equal(ledger_count(f->ledger), 0);
 }
@@ -603,14 +605,60 @@ static void test_births_of_a_sleeper(void **state)
         run(f, MOVER_NUDGE, MOVER_MOVED, 0);
         thread->starves = true;
         thread->stat.state = 'S';
-        go_on(f, NARROWING_BIRTH_GRACE_NSEC - NSEC_PER_MSEC);
-        go_on(f, 0);
-        assert_int_equal(ledger_count(f->ledger), 1); /* it slept too soon to know */
         go_on(f, 2 * NSEC_PER_MSEC);
         assert_int_equal(ledger_count(f->ledger), 1); /* its last child may not be known */
         go_on(f, NSEC_PER_MSEC);
         assert_int_equal(ledger_count(f->ledger), 0);
         assert_int_equal(fake_n_handles(f->fake), 0);
+}
+
+/* Two threads that pinned themselves, born a while after a nudge to that very CPU: the nudged
+ * thread sleeps, or has run too long since, to have been forking them all the time. */
+static void test_threads_that_pin_themselves(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "0-3"), *sibling, *worker;
+
+        thread->starves = true;
+        run(f, MOVER_NUDGE, MOVER_MOVED, 0);
+        fake_set_now(f->fake, f->kernel->ops->now(f->kernel) + 80 * NSEC_PER_MSEC);
+        thread->run_nsec += 60 * NSEC_PER_MSEC; /* so it had 20 ms of them, 40 ms ago */
+        sibling = add_child(f, 1, 10, 60, now_ticks(f) - 2, "2");
+        worker = add_child(f, 10, 61, 61, now_ticks(f) - 2, "2");
+        assert_int_equal(check_birth(f, sibling), 0);
+        assert_int_equal(check_birth(f, worker), 0);
+        assert_mask(sibling, "2");
+        assert_mask(worker, "2");
+
+        thread->stat.cpu = 0;
+        submit(f, MOVER_NUDGE, 11, "0-3", 1);
+        assert_result(f, MOVER_MOVED, 0);
+        go_on(f, 10 * NSEC_PER_MSEC);
+        thread->stat.state = 'S';
+        go_on(f, 10 * NSEC_PER_MSEC);
+        thread->stat.state = 'R';
+        go_on(f, 60 * NSEC_PER_MSEC);
+        sibling = add_child(f, 1, 10, 62, now_ticks(f), "1");
+        assert_int_equal(check_birth(f, sibling), 0);
+        assert_mask(sibling, "1");
+}
+
+/* A thread is born faster than a process, which gets a copy of the memory's map. */
+static void test_births_of_threads_end_first(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "0-3"), *sibling, *process;
+
+        thread->starves = true;
+        run(f, MOVER_NUDGE, MOVER_MOVED, 0);
+        fake_set_now(f->fake, f->kernel->ops->now(f->kernel) + 50 * NSEC_PER_MSEC);
+        thread->run_nsec += NARROWING_THREAD_RUN_NSEC;
+        sibling = add_child(f, 1, 10, 60, now_ticks(f) + 1, "2");
+        process = add_child(f, 10, 61, 61, now_ticks(f) + 1, "2");
+        assert_int_equal(check_birth(f, sibling), 0);
+        assert_int_equal(check_birth(f, process), 1);
+        assert_mask(sibling, "2");
+        assert_mask(process, "0-3");
 }
 
 /* It may be in the middle of a fork(2) for as long as it gets no CPU. */
@@ -914,6 +962,8 @@ int main(void)
                 TEST(test_child_of_a_held_thread),
                 TEST(test_child_of_either_gets_the_smaller_mask),
                 TEST(test_births_of_a_sleeper),
+                TEST(test_threads_that_pin_themselves),
+                TEST(test_births_of_threads_end_first),
                 TEST(test_births_of_a_starving_thread),
                 TEST(test_births_are_given_up),
                 TEST(test_same_nudge_again),
