@@ -217,12 +217,13 @@ static struct decision decide(struct balancer *b, const struct hot *hot, const s
         };
 
         memcpy(decision.comm, hot->stat.comm, sizeof(decision.comm));
-        read_switches(b, &decision);
         return decision;
 }
 
-static void tell(struct balancer *b, const struct decision *decision)
+/* The switches are read for what is told only: that opens a file. */
+static void tell(struct balancer *b, struct decision *decision)
 {
+        read_switches(b, decision);
         decisions_add(b->decisions, decision);
         if (b->options.on_decision)
                 b->options.on_decision(decision, b->options.userdata);
@@ -286,8 +287,7 @@ static int submit(struct balancer *b, struct hot *hot, const struct move *move)
         r = mover_submit(b->mover, &request);
         if (r < 0) {
                 mover_request_done(&request);
-                /* The mover is behind: the next plan sees what is left to do. */
-                return r == -EBUSY ? 0 : r;
+                return r == -EBUSY ? 0 : r; /* it is being stopped */
         }
         b->flights[number] = (struct flight){.used = true, .decision = decide(b, hot, move)};
         b->n_flights++;
@@ -321,6 +321,14 @@ static void note_rotation(struct balancer *b, const struct move *move)
         b->sampler.cpus[move->to].rotated_at = b->sampler.now;
 }
 
+/* Half a chain is worse than none. Where the mover is behind, the next plan sees what is left to
+ * do.
+ */
+static bool has_room(const struct balancer *b, unsigned n_moves)
+{
+        return !b->mover || mover_room(b->mover) >= n_moves;
+}
+
 /* Carries out the plan: each move, or chain of moves, whose threads are still as the plan saw them.
  */
 static int carry_out(struct balancer *b)
@@ -328,9 +336,10 @@ static int carry_out(struct balancer *b)
         unsigned n;
 
         for (unsigned i = 0; i < b->plan.n_moves; i += n) {
-                bool confirmed = true;
+                bool confirmed;
 
                 n = group_length(&b->plan, i);
+                confirmed = has_room(b, n);
                 for (unsigned j = i; j < i + n && confirmed; j++)
                         confirmed = confirm(b, &b->plan.moves[j]);
                 for (unsigned j = i; j < i + n && confirmed; j++) {
@@ -464,8 +473,8 @@ static void note_moved(struct balancer *b, struct hot *hot, const struct decisio
 
 static int note_foreign(struct balancer *b, struct hot *hot, const struct mover_report *report)
 {
-        char comm[ESCAPED_SIZE(KERNEL_COMM_SIZE)], line[256];
-        _cleanup_free_ char *mask = NULL;
+        char comm[ESCAPED_SIZE(KERNEL_COMM_SIZE)];
+        _cleanup_free_ char *mask = NULL, *line = NULL;
         int r;
 
         r = sampler_adopt_mask(&b->sampler, hot, &report->mask);
@@ -475,11 +484,14 @@ static int note_foreign(struct balancer *b, struct hot *hot, const struct mover_
         r = cpuset_format_list(&report->mask, &mask);
         if (r < 0)
                 return r;
-        snprintf(line, sizeof(line),
-                 "somebody else set the affinity of thread %d (%s) to %s: that is its owner's "
-                 "choice from now on, and it is left alone for a while",
-                 report->request.tid, escape_text(hot->stat.comm, sizeof(hot->stat.comm), comm),
-                 mask);
+        if (asprintf(&line,
+                     "somebody else set the affinity of thread %d (%s) to %s: that is its owner's "
+                     "choice from now on, and it is left alone for a while",
+                     report->request.tid, escape_text(hot->stat.comm, sizeof(hot->stat.comm), comm),
+                     mask) < 0) {
+                line = NULL; /* asprintf(3) leaves it undefined */
+                return -ENOMEM;
+        }
         notice(b, LOG_NOTICE, line);
         return 0;
 }

@@ -619,6 +619,11 @@ int mover_submit(struct mover *mover, struct mover_request *request)
         return 0;
 }
 
+unsigned mover_room(const struct mover *mover)
+{
+        return pool_room(mover->pool);
+}
+
 int mover_set_cpus(struct mover *mover, const struct cpuset *cpus)
 {
         return pool_set_cpus(mover->pool, cpus);

@@ -103,6 +103,9 @@ int mover_set_cpus(struct mover *mover, const struct cpuset *cpus);
  * already, or -ENOMEM (nothing is taken over then). */
 int mover_submit(struct mover *mover, struct mover_request *request);
 
+/* How many requests mover_submit() takes before it says -EBUSY. */
+unsigned mover_room(const struct mover *mover);
+
 /* Readable while a report is there. */
 int mover_fd(const struct mover *mover);
 /* 1 and a report, which the caller owns, or 0 when there is none. To be called every tick while

@@ -492,12 +492,29 @@ static void do_at_once(struct pool *pool, struct pool_job *job)
         (void)pthread_mutex_unlock(&pool->lock);
 }
 
+static unsigned count_room(const struct pool *pool)
+{
+        unsigned n_jobs = pool->n_queued + pool->n_under_way + pool->n_done;
+
+        return pool->stopping || n_jobs >= POOL_JOBS_MAX ? 0 : POOL_JOBS_MAX - n_jobs;
+}
+
+unsigned pool_room(struct pool *pool)
+{
+        unsigned room;
+
+        (void)pthread_mutex_lock(&pool->lock);
+        room = count_room(pool);
+        (void)pthread_mutex_unlock(&pool->lock);
+        return room;
+}
+
 int pool_add(struct pool *pool, struct pool_job *job)
 {
         bool full;
 
         (void)pthread_mutex_lock(&pool->lock);
-        full = pool->stopping || pool->n_queued + pool->n_under_way + pool->n_done >= POOL_JOBS_MAX;
+        full = count_room(pool) == 0;
         if (!full && pool->n_usual > 0) {
                 append(&pool->queue_end, job);
                 pool->n_queued++;

@@ -64,6 +64,9 @@ int pool_set_cpus(struct pool *pool, const struct cpuset *cpus);
  * jobs use must be left alone until the process ends. */
 int pool_stop(struct pool *pool);
 
+/* How many jobs pool_add() takes before it says -EBUSY. Other threads of execution only ever move
+ * jobs on: it does not shrink but by pool_add(). */
+unsigned pool_room(struct pool *pool);
 /* Returns 0, or -EBUSY when there are POOL_JOBS_MAX jobs. */
 int pool_add(struct pool *pool, struct pool_job *job);
 /* The oldest job that is done, or NULL. To be called every tick or so: a further worker is started

@@ -871,8 +871,9 @@ static void test_too_much_is_refused(void **state)
         int r;
 
         assert_int_equal(cpuset_add(&request.expected, 1), 0);
+        assert_int_equal(mover_room(f->mover), 1024);
         while ((r = mover_submit(f->mover, &request)) == 0)
-                n++;
+                assert_int_equal(mover_room(f->mover), 1024 - ++n);
         assert_int_equal(r, -EBUSY);
         assert_int_equal(n, 1024);
         mover_request_done(&request);
