@@ -22,7 +22,9 @@ struct restorer {
         struct kernel *kernel;
         struct ledger *ledger;
         struct ledger_report *report;
-        struct narrowings table; /* the records, and the children: they have children too */
+        struct narrowings table;     /* the records, and the children: they have children too */
+        const struct cpuset **masks; /* those of `table`, without repeats; not owned */
+        unsigned n_masks;
         struct cpuset all;
         struct found *found; /* the last one first */
         bool children_failed;
@@ -43,6 +45,7 @@ static void restorer_done(struct restorer *restorer)
                 restorer->found = first->next;
                 found_free(first);
         }
+        free(restorer->masks);
         narrowings_done(&restorer->table);
         cpuset_done(&restorer->all);
 }
@@ -189,11 +192,25 @@ static int add_child(struct restorer *restorer, const struct ledger_entry *origi
 
 static bool is_set_by_any(const struct restorer *restorer, const struct cpuset *mask)
 {
+        for (unsigned i = 0; i < restorer->n_masks; i++)
+                if (cpuset_equal(restorer->masks[i], mask))
+                        return true;
+        return false;
+}
+
+/* The distinct masks that were set: few, since most name one CPU. Children have their parents'. */
+static int collect_masks(struct restorer *restorer)
+{
+        unsigned n_most = restorer->report->n_records;
+
+        restorer->masks = calloc(MAX(n_most, 1U), sizeof(*restorer->masks));
+        if (!restorer->masks)
+                return -ENOMEM;
         for (unsigned i = 0; i < NARROWINGS_N_BUCKETS; i++)
                 for (const struct narrowing *n = restorer->table.buckets[i]; n; n = n->next)
-                        if (cpuset_equal(&n->entry.set, mask))
-                                return true;
-        return false;
+                        if (!is_set_by_any(restorer, &n->entry.set))
+                                restorer->masks[restorer->n_masks++] = &n->entry.set;
+        return 0;
 }
 
 static int look_at(pid_t tgid, pid_t tid, void *userdata)
@@ -343,6 +360,9 @@ static int run(struct restorer *restorer)
         for_each(restorer, restore_if_narrow);
         if (restorer->report->n_records == restorer->report->n_damaged)
                 return 0;
+        r = collect_masks(restorer);
+        if (r < 0)
+                return r;
         r = restore_until_barren(restorer);
         if (r < 0)
                 return r;
