@@ -71,6 +71,8 @@ struct ledger {
         pthread_mutex_t lock; /* of what follows */
         int *free_records;    /* a stack */
         unsigned n_free;
+        bool *is_own; /* by record: begun since the file was opened */
+        unsigned n_own;
 };
 
 void ledger_entry_done(struct ledger_entry *entry)
@@ -343,6 +345,9 @@ static int list_free(struct ledger *ledger)
         ledger->free_records = calloc(n_records, sizeof(*ledger->free_records));
         if (!ledger->free_records)
                 return -ENOMEM;
+        ledger->is_own = calloc(n_records, sizeof(*ledger->is_own));
+        if (!ledger->is_own)
+                return -ENOMEM;
         for (unsigned i = n_records; i-- > 0;)
                 if (atomic_load(&record_at(ledger, (int)i)->state) == STORED_FREE)
                         ledger->free_records[ledger->n_free++] = (int)i;
@@ -384,6 +389,7 @@ void ledger_free(struct ledger *ledger)
         if (ledger->fd >= 0)
                 close(ledger->fd);
         free(ledger->free_records);
+        free(ledger->is_own);
         (void)pthread_mutex_destroy(&ledger->lock);
         free(ledger);
 }
@@ -417,8 +423,11 @@ static int take_free(struct ledger *ledger)
         int record = -ENOSPC;
 
         (void)pthread_mutex_lock(&ledger->lock);
-        if (ledger->n_free > 0)
+        if (ledger->n_free > 0) {
                 record = ledger->free_records[--ledger->n_free];
+                ledger->is_own[record] = true;
+                ledger->n_own++;
+        }
         (void)pthread_mutex_unlock(&ledger->lock);
         return record;
 }
@@ -471,6 +480,9 @@ void ledger_clear(struct ledger *ledger, int number)
         atomic_store_explicit(&record->state, STORED_FREE, memory_order_release);
         (void)pthread_mutex_lock(&ledger->lock);
         ledger->free_records[ledger->n_free++] = number;
+        if (ledger->is_own[number])
+                ledger->n_own--;
+        ledger->is_own[number] = false;
         (void)pthread_mutex_unlock(&ledger->lock);
 }
 
@@ -481,12 +493,12 @@ unsigned ledger_size(const struct ledger *ledger)
 
 unsigned ledger_count(struct ledger *ledger)
 {
-        unsigned n_free;
+        unsigned n_own;
 
         (void)pthread_mutex_lock(&ledger->lock);
-        n_free = ledger->n_free;
+        n_own = ledger->n_own;
         (void)pthread_mutex_unlock(&ledger->lock);
-        return ledger->header.n_records - n_free;
+        return n_own;
 }
 
 static enum ledger_state state_of(const struct record *record, unsigned n_words)

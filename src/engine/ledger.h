@@ -77,8 +77,10 @@ void ledger_reopen(struct ledger *ledger, int number);
 /* Nothing is left to give back; the record may be used again. [any thread] */
 void ledger_clear(struct ledger *ledger, int number);
 
-/* Records in the file, and those that are not FREE. [any thread] */
+/* Records in the file, FREE or not. [any thread] */
 unsigned ledger_size(const struct ledger *ledger);
+/* Those that were begun since ledger_open() and are not FREE again: what an earlier daemon left and
+ * could not be restored is waited for by nobody. [any thread] */
 unsigned ledger_count(struct ledger *ledger);
 
 /*
