@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What tests/demo.sh shows: the same stacked threads, first without balancerd, then with it."""
 
+import fcntl
+import os
 import signal
+import struct
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -12,10 +16,35 @@ from support import daemon, hogs, machine, procfs  # noqa: E402
 
 N_HOGS = 4
 SECONDS = 5
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LEDGER = Path("/run/balancerd/ledger")
 
 
 def say(text=""):
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except OSError:  # nobody reads any more: end in order, and quietly
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+def interrupt(_number, _frame):
+    """Unwinds every `with`, once: what undoes our changes is not interrupted."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def refuse_company():
+    """Unable where a balancerd runs on this machine already: its lock is on its ledger."""
+    flock = struct.Struct("hhqqi4x")
+    try:
+        with LEDGER.open("rb") as file:
+            lock = fcntl.fcntl(file, fcntl.F_GETLK, flock.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    except FileNotFoundError:
+        return
+    if flock.unpack(lock)[0] != fcntl.F_UNLCK:
+        raise machine.Unable(f"a balancerd balances it already ({LEDGER} is locked); end that first")
 
 
 def run_hogs(arranged):
@@ -58,6 +87,8 @@ def print_table(before, after, moves):
     say(f"{'waited, all threads':<24}{waits(before):>10.1f} s{waits(after):>14.1f} s")
     say(f"{'moves of these threads':<24}{0:>12}{moves:>16}")
     say(f"{'':24}{'':12}{total_after / total_before:>15.2f} times the work")
+    say("\nk: a thousand batches of the threads' arithmetic.")
+    say("waited: time that threads were ready to run and had no CPU, added up.")
 
 
 def show(arranged):
@@ -75,25 +106,36 @@ def show(arranged):
     print_table(before, after, moves)
 
 
+def told_end(arranged, masks):
+    """The last words, by what the files and the threads say now."""
+    if not arranged.is_put_back():
+        return [f"The kernel does not balance all CPUs again; undo by hand: {arranged.how}"]
+    changed = procfs.changed_masks(masks, procfs.masks())
+    if changed:
+        return ["The kernel balances all CPUs again. Masks that changed meanwhile:", *changed]
+    return ["The kernel balances all CPUs again; every mask is what it was."]
+
+
 def main():
-    # Ctrl-C and a kill both unwind every `with` on the way out.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    for number in ENDING:
+        signal.signal(number, interrupt)
     masks = procfs.masks()
+    arranged = None
     status = 0
     try:
+        refuse_company()
         with machine.unbalanced_cpus() as arranged:
             show(arranged)
     except machine.Unable as error:
-        say(f"This machine cannot show it: {error}")
+        say(f"This machine cannot show it: {error}.")
         status = 1
     except KeyboardInterrupt:
         say("\nInterrupted.")
         status = 130
-    changed = procfs.changed_masks(masks, procfs.masks())
-    say("\nThe kernel balances all CPUs again" + ("." if changed else "; every mask is what it was."))
-    for line in changed:
-        say(line)
+    if arranged:
+        say()
+        for line in told_end(arranged, masks):
+            say(line)
     return status
 
 

@@ -29,6 +29,13 @@ class Unbalanced:
     cpus: tuple  # in order; the kernel moves nothing between them
     cgroup: Path = None  # processes must be in it to run there; None: all are already
     how: str = ""
+    switch: Path = None  # what was written to where there is no cgroup of our own
+
+    def is_put_back(self):
+        """Whether the files say that the kernel balances these CPUs again."""
+        if self.cgroup:
+            return not self.cgroup.exists()
+        return self.switch.read_text().strip() == "1"
 
     def join(self):
         """For preexec_fn: moves the calling process to where these CPUs are."""
@@ -127,7 +134,7 @@ def unbalanced_v1(root, lock_fd):
         except OSError as error:
             raise Unable(f"{switch}: {error.strerror}") from error
         cpus = tuple(sorted(os.sched_getaffinity(0)))
-        yield Unbalanced(cpus, how=f"echo 0 > {switch}")
+        yield Unbalanced(cpus, how=f"echo 0 > {switch}", switch=switch)
 
 
 @contextlib.contextmanager
