@@ -94,8 +94,8 @@ def test_observing_moves_nothing(unbalanced, same_masks, start_daemon):
 
 
 def test_balancing_can_be_switched_off(unbalanced, start_daemon):
-    daemon_ = start_daemon("--set", "balance.unbalanced=no", "--set", "balance.stuckThreads=no")
-    with stacked(unbalanced, for_msec=1000) as run:
+    daemon_ = start_daemon("--set", "balance.unbalanced=no")
+    with stacked(unbalanced, for_msec=4000) as run:
         run.wait_for_end()
         assert all(run.told.cpus_of(tid) == [unbalanced.cpus[0]] for tid in run.told.tids())
     assert daemon_.stop() == 0
