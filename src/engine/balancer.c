@@ -376,6 +376,9 @@ static int update_lags(struct balancer *b, struct snapshot *snapshot)
         if (r < 0)
                 return r;
         for (unsigned i = 0; i < snapshot->n_threads; i++) {
+                /* What it ran in the interval before it was watched is not known. */
+                if (s->snapshot_hot[i]->hot_at == s->now)
+                        continue;
                 s->snapshot_hot[i]->lag_sec = b->lags[i];
                 s->snapshot_threads[i].lag_sec = b->lags[i];
         }

@@ -35,6 +35,7 @@ struct hot {
         int handle;                /* of kernel->ops->open_thread */
         struct kernel_thread stat; /* as last read; `cpu` is stale, the index below counts */
         nsec_t stat_at;
+        nsec_t hot_at;    /* when it became hot: what it did just before is not known */
         nsec_t active_at; /* last seen to run or wait */
         struct demand demand;
         float run_now; /* shares of the last interval */

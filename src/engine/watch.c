@@ -23,8 +23,10 @@
 /* On balanced CPUs only threads that wait this much are candidates: a little below the 0.2 of the
  * stuck-thread rule, so that their place is known by then. */
 #define STUCK_WAIT 0.15F
-/* A thread whose smoothed demand has sunk below this and that is active for FRESH_SHARE of an
- * interval has no history worth the name: it is judged like one that was just born. */
+/* A thread that was quiet for so long, whose smoothed demand has sunk below this, and that is
+ * active for FRESH_SHARE of an interval has no history worth the name: it is judged like one that
+ * was just born. */
+#define FORGOTTEN_AFTER (NSEC_PER_SEC / 2)
 #define FORGOTTEN_SHARE 0.02F
 #define FRESH_SHARE     0.25F
 /* Waiting below this share is noise. */
@@ -88,7 +90,8 @@ int watch_look(struct sampler *s, struct hot *hot)
         hot->stat = stat;
         hot->stat_at = s->now;
         hot->weight = weight_of(&stat);
-        hot->runnable = stat.state == 'R';
+        /* Whoever looks at itself finds itself running. */
+        hot->runnable = stat.state == 'R' && thread->tgid != s->self;
         cpu = topology_index(s->topology, stat.cpu);
         if (cpu >= 0)
                 sampler_set_cpu(s, hot, (unsigned)cpu);
@@ -187,6 +190,7 @@ static int look_first(struct sampler *s, struct thread *thread)
                 return r;
         sample = growth(s, thread, &counters);
         keep_counters(s, thread, &counters);
+        hot->hot_at = s->now;
         demand_init(&hot->demand, hot->runnable);
         if (!hot->runnable && read_before)
                 demand_update(&hot->demand, &sample, half_life_sec(s, hot));
@@ -241,10 +245,13 @@ static bool mask_is_old(const struct sampler *s, const struct hot *hot)
         return !s->cpus[hot->cpu].balanced && hot->runnable && hot->wait_now > WAITING_SHARE;
 }
 
-/* Whether a thread that slept for long, or has slept since its birth, has just begun to work. */
-static bool is_fresh(const struct hot *hot)
+/* Whether a thread that slept for long, or has slept since it became hot, has just begun to work.
+ */
+static bool is_fresh(const struct sampler *s, const struct hot *hot)
 {
-        return hot->demand.run + hot->demand.wait < FORGOTTEN_SHARE &&
+        bool slept = hot->active_at == hot->hot_at || s->now - hot->active_at >= FORGOTTEN_AFTER;
+
+        return slept && hot->demand.run + hot->demand.wait < FORGOTTEN_SHARE &&
                hot->run_now + hot->wait_now >= FRESH_SHARE;
 }
 
@@ -279,7 +286,7 @@ static bool seems_runnable(const struct sampler *s, const struct hot *hot, bool 
 
         if (frozen)
                 return hot->runnable && !cpu->balanced && cpu->idle_now < IDLE_NOW_FREE;
-        return hot->run_now + hot->wait_now >= BUSY_SHARE;
+        return hot->run_now + hot->wait_now >= BUSY_SHARE && hot->thread->tgid != s->self;
 }
 
 /* Updates what is known of a thread from the growth of its counters, and its stat file if there is
@@ -291,7 +298,7 @@ static int judge(struct sampler *s, struct hot *hot, struct demand_sample *sampl
         hot->run_now = (float)(sample->run_sec / sample->interval_sec);
         hot->wait_now = (float)(sample->wait_sec / sample->interval_sec);
         hot->runnable = seems_runnable(s, hot, frozen);
-        fresh = is_fresh(hot);
+        fresh = is_fresh(s, hot);
         if ((fresh || worth_a_look(s, hot, frozen)) && take_look(s, hot) &&
             watch_look(s, hot) == -ESRCH)
                 return -ESRCH;
