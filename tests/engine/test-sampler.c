@@ -24,6 +24,7 @@ struct bench {
         struct machine *machine;
         struct kernel *kernel;
         struct kernel_ops ops; /* the simulated kernel's, with what a test puts in their place */
+        pid_t self;
         struct sampler sampler;
         struct pace pace;
         struct sampler_outcome outcome;
@@ -91,6 +92,7 @@ static void bench_start(struct bench *b, unsigned max_handles)
 {
         b->sampler = (struct sampler){
                 .kernel = b->kernel,
+                .self = b->self,
                 .sources = {.on_notice = on_notice, .userdata = b},
         };
         settings_init(&b->sampler.settings);
@@ -484,6 +486,38 @@ static void test_out_of_descriptors_in_a_rescan(void **state)
         assert_int_equal(b.sampler.threads.n_threads, 5);
 }
 
+static int read_running_thread(struct kernel *kernel, pid_t tgid, pid_t tid,
+                               struct kernel_thread *ret)
+{
+        int r;
+
+        r = the_read_thread(kernel, tgid, tid, ret);
+        if (r == 0)
+                ret->state = 'R';
+        return r;
+}
+
+/* The daemon finds itself running whenever it looks at itself: that makes no hog of it. */
+static void test_the_daemon_is_no_hog(void **state)
+{
+        _cleanup_bench_ struct bench b;
+
+        (void)state;
+        bench_init(&b);
+        add(&b,
+            (struct task_spec){.kind = TASK_SLEEPER, .work = MSEC, .pause = 40 * MSEC, .cpu = 0});
+        add_hogs(&b, 1);
+        bench_boot(&b, NULL);
+        the_read_thread = b.ops.read_thread;
+        b.ops.read_thread = read_running_thread;
+        b.self = sim_kernel_tid(0);
+        bench_start(&b, 1000);
+        run_ticking(&b, SEC);
+        assert_non_null(find(&b, 0));
+        assert_true(find(&b, 0)->demand < 0.3F);
+        assert_true(find(&b, 0)->flags & THREAD_FIXED);
+}
+
 /* Fewer handles than hogs: the table never holds more, and goes on. */
 static void test_few_handles(void **state)
 {
@@ -516,6 +550,7 @@ int main(void)
                 cmocka_unit_test(test_the_dead_are_forgotten),
                 cmocka_unit_test(test_unbalanced_cpus_by_choice),
                 cmocka_unit_test(test_out_of_descriptors_in_a_rescan),
+                cmocka_unit_test(test_the_daemon_is_no_hog),
                 cmocka_unit_test(test_few_handles),
         };
 
