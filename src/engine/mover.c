@@ -714,12 +714,15 @@ static int find_origin(struct mover *mover, pid_t ppid, const struct cpuset *mas
                        struct ledger_entry *entry)
 {
         nsec_t now = boottime_now(mover);
-        struct narrowing *doubtful = NULL;
-        int r;
 
-        while ((r = try_origin(mover, ppid, mask, now, entry, &doubtful)) == -EAGAIN)
+        for (;;) {
+                struct narrowing *doubtful = NULL;
+                int r = try_origin(mover, ppid, mask, now, entry, &doubtful);
+
+                if (!doubtful)
+                        return r;
                 look_for_births(mover, doubtful, now);
-        return r;
+        }
 }
 
 /* Gives a child what its parent had. It gets a record of its own: its own children were born narrow

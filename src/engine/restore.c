@@ -203,7 +203,7 @@ static int collect_masks(struct restorer *restorer)
 {
         unsigned n_most = restorer->report->n_records;
 
-        restorer->masks = calloc(MAX(n_most, 1U), sizeof(*restorer->masks));
+        restorer->masks = calloc(MAX(n_most, 1U), sizeof(const struct cpuset *));
         if (!restorer->masks)
                 return -ENOMEM;
         for (unsigned i = 0; i < NARROWINGS_N_BUCKETS; i++)
