@@ -99,7 +99,7 @@ run_level() {
     local build=$work/build
     case $1 in
     check) level check 300 "$build" make -C "$build" -j"$(nproc)" check ;;
-    check-root) root_level check-root "$build" ;;
+    check-root) BALANCERD_LONG=1 root_level check-root "$build" ;;
     check-sanitize)
         level check-sanitize 600 "$build/sanitize" make -C "$build" -j"$(nproc)" check-sanitize ;;
     check-root-sanitize)
