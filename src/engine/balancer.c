@@ -46,7 +46,7 @@ struct balancer {
         float *lags;
         unsigned lags_capacity;
         struct flight *flights; /* by the cookie of the request */
-        unsigned n_flights, flights_capacity;
+        unsigned flights_capacity;
         nsec_t stuck_told; /* since when the stuck move was under way that was told last */
         struct balancer_counts counts;
 };
@@ -290,7 +290,6 @@ static int submit(struct balancer *b, struct hot *hot, const struct move *move)
                 return r == -EBUSY ? 0 : r; /* it is being stopped */
         }
         b->flights[number] = (struct flight){.used = true, .decision = decide(b, hot, move)};
-        b->n_flights++;
         hot->in_flight = true;
         return 0;
 }
@@ -538,7 +537,6 @@ static int take_report(struct balancer *b, const struct mover_report *report)
                 thread && thread->start_ticks == report->request.start_ticks ? thread->hot : NULL;
 
         flight->used = false;
-        b->n_flights--;
         decision.at = report->started_at;
         decision.carried_out = true;
         decision.result = report->result;

@@ -129,28 +129,18 @@ static int meet_listed(pid_t tgid, pid_t tid, void *userdata)
         return meet(userdata, tgid, tid, false);
 }
 
-static bool was_listed(const struct sampler *s, pid_t tid)
-{
-        struct thread *thread;
-
-        HASH_FIND_INT(s->threads.by_tid, &tid, thread);
-        return thread && thread->listed == s->counts.n_rescans;
-}
-
 /* Removes what the list that was just read had not: whole processes where it had only those. */
 static void bury_unlisted(struct sampler *s, bool processes_only)
 {
         struct thread *thread, *next;
 
-        HASH_ITER (hh, s->threads.by_tid, thread, next)
-                if (!was_listed(s, processes_only ? thread->tgid : thread->tid) &&
-                    !(processes_only && thread->tid == thread->tgid))
+        HASH_ITER (hh, s->threads.by_tid, thread, next) {
+                const struct thread *key =
+                        processes_only ? threads_find(&s->threads, thread->tgid) : thread;
+
+                if (!key || key->listed != s->counts.n_rescans)
                         threads_remove(&s->threads, s->kernel, thread);
-        if (!processes_only)
-                return;
-        HASH_ITER (hh, s->threads.by_tid, thread, next)
-                if (thread->listed != s->counts.n_rescans && thread->tid == thread->tgid)
-                        threads_remove(&s->threads, s->kernel, thread);
+        }
 }
 
 int births_rescan(struct sampler *s)

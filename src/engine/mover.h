@@ -91,11 +91,6 @@ int mover_new(struct mover **ret, struct kernel *kernel, struct ledger *ledger,
  */
 int mover_free(struct mover *mover);
 
-static inline void mover_freep(struct mover **mover)
-{
-        (void)mover_free(*mover);
-}
-
 /* Where the workers may run from now on, as options.cpus. Returns 0 or -ENOMEM. */
 int mover_set_cpus(struct mover *mover, const struct cpuset *cpus);
 

@@ -25,11 +25,6 @@ struct unbalanced;
 int unbalanced_new(struct unbalanced **ret, const struct cgroup_mounts *mounts, int sys_fd);
 void unbalanced_free(struct unbalanced *u);
 
-static inline void unbalanced_freep(struct unbalanced **u)
-{
-        unbalanced_free(*u);
-}
-
 /* A descriptor for epoll, readable when the next unbalanced_read() may differ; hotplug is not told
  * (the caller knows what is online). Owned by U. Nothing is watched before the first
  * unbalanced_read(), nor as long as /proc/schedstat tells: that tells no change, and is to be read

@@ -57,11 +57,6 @@ struct option {
         enum distance distance;
 };
 
-static inline bool planner_same_core(const struct topology *topology, unsigned a, unsigned k)
-{
-        return topology->cpus[a].core == topology->cpus[k].core;
-}
-
 enum distance planner_distance(const struct topology *topology, unsigned a, unsigned k);
 
 static inline const struct snapshot_thread *planner_thread(const struct planner *p, unsigned thread)
