@@ -13,8 +13,12 @@ FLOORS = {
     "policy": {"model", "base"},
     "kernel": {"model", "base"},
     "engine": {"kernel", "policy", "model", "base"},
+    "varlink": {"base"},
+    "api": {"varlink", "engine", "kernel", "model", "base"},
+    "libbalancer": {"varlink", "base"},
+    "balancectl": {"libbalancer", "varlink", "base"},
     "sim": {"engine", "kernel", "policy", "model", "base"},
-    "balancerd": {"engine", "kernel", "policy", "model", "base"},
+    "balancerd": {"api", "varlink", "engine", "kernel", "policy", "model", "base"},
 }
 
 SOURCES = sorted(tree.SOURCE.glob("src/**/*.[ch]")) + sorted(tree.SOURCE.glob("tests/**/*.[ch]"))

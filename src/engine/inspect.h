@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What others may ask the balancer: how it is, what it knows of CPUs and threads, and why a thread
+ * is where it is. Reads only; CPUs are the kernel's numbers. What is read is as of the last sample,
+ * so that asking costs no sample; of threads that are not watched the stat file is read.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/cpuset.h"
+#include "engine/balancer.h"
+#include "engine/pace.h"
+
+/* What keeps a thread where it is; the interface's type Verdict says what each means. */
+enum verdict {
+        VERDICT_UNWATCHED,
+        VERDICT_KERNEL_THREAD,
+        VERDICT_DEADLINE,
+        VERDICT_PINNED,
+        VERDICT_REALTIME,
+        VERDICT_SELF,
+        VERDICT_LEFT_ALONE,
+        VERDICT_MOVING,
+        VERDICT_ASLEEP,
+        VERDICT_CONTENT,
+        VERDICT_SETTLING,
+        VERDICT_PATIENT,
+        VERDICT_NOWHERE_BETTER,
+        VERDICT_CANDIDATE,
+        VERDICT_SWITCHED_OFF,
+};
+
+/* As the interface names it: "nowhereBetter". */
+const char *verdict_to_string(enum verdict verdict);
+
+struct balancer_state {
+        struct balancer_counts counts;
+        bool observing;
+        enum pace_trouble trouble;
+        nsec_t interval;          /* between the last two samples; 0: there was one only */
+        unsigned n_narrow;        /* masks that are narrow or whose children may be born narrow */
+        struct cpuset online, unbalanced; /* owned by the state */
+        bool missing[_KERNEL_SOURCE_MAX];
+};
+
+void balancer_state_done(struct balancer_state *state);
+/* Returns 0 or -ENOMEM. */
+int balancer_inspect(const struct balancer *balancer, struct balancer_state *ret);
+
+struct cpu_view {
+        unsigned cpu;
+        unsigned core, llc, node; /* dense, from 0 */
+        float capacity;
+        bool balanced;
+        float idle;
+        float waiting;      /* run delay a second: threads that wait for it */
+        unsigned n_threads; /* watched, and on it */
+        float demand;       /* of those, in CPUs */
+};
+
+/* The CPU at place I of the topology's order; returns false past the last. */
+bool balancer_inspect_cpu(const struct balancer *balancer, unsigned i, struct cpu_view *ret);
+
+struct thread_view {
+        pid_t tgid, tid;
+        char comm[KERNEL_COMM_SIZE]; /* foreign bytes */
+        uid_t uid;                   /* effective */
+        unsigned cpu;
+        struct cpuset affinity; /* what its owner permits; owned by the view */
+        char state;
+        int prio; /* as the kernel counts */
+        bool watched;
+        float run, wait, demand; /* if watched */
+        nsec_t moved_at;         /* 0: not since it is watched */
+        enum verdict verdict;
+};
+
+void thread_view_done(struct thread_view *view);
+
+/* The known TIDs greater than AFTER, in ascending order, at most N of them; the watched only unless
+ * ALL. Returns how many: fewer than N, and there are no more. One pass over all that are known. */
+unsigned balancer_inspect_tids(const struct balancer *balancer, pid_t after, bool all, pid_t *ret_tids,
+                               unsigned n);
+
+/* Returns 0; -ESRCH when there is no such thread (any more); -ENOMEM. Threads that the balancer has
+ * not met yet are looked up in /proc. */
+int balancer_inspect_thread(struct balancer *balancer, pid_t tid, struct thread_view *ret);
+
+/* The thread's process and owner alone (*ret_uid: effective user): what decides who may see it.
+ * Returns 0 or -ESRCH. */
+int balancer_inspect_owner(struct balancer *balancer, pid_t tid, pid_t *ret_tgid, uid_t *ret_uid);
