@@ -17,6 +17,8 @@
 
 /* Threads that can be narrowed at one time: a record is a few hundred bytes. */
 #define LEDGER_RECORDS 4096U
+/* Below the runtime directory. */
+#define PRIVATE_DIR "private"
 
 static const char *arg_runtime_dir = PACKAGE_LOCALSTATE_RUN;
 static bool arg_observe, arg_restore;
@@ -122,24 +124,45 @@ static int open_runtime_dir(void)
                       : fd;
 }
 
+/* The folder in the runtime directory, which everyone may enter for the socket's sake, that nobody
+ * else may. */
+static int open_private_dir(void)
+{
+        _cleanup_close_ int runtime_fd = -1;
+        int fd;
+
+        runtime_fd = open_runtime_dir();
+        if (runtime_fd < 0)
+                return runtime_fd;
+        if (mkdirat(runtime_fd, PRIVATE_DIR, 0700) < 0 && errno != EEXIST)
+                return log_error_errno(-errno, "cannot make the folder %s/" PRIVATE_DIR,
+                                       arg_runtime_dir);
+        fd = openat(runtime_fd, PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? log_error_errno(-errno, "cannot open the folder %s/" PRIVATE_DIR,
+                                        arg_runtime_dir)
+                      : fd;
+}
+
 static int open_ledger(struct ledger **ret)
 {
         _cleanup_close_ int dir_fd = -1, sys_fd = -1;
         int r;
 
         sys_fd = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        dir_fd = open_runtime_dir();
+        dir_fd = open_private_dir();
         if (dir_fd < 0)
                 return dir_fd;
         r = ledger_open(ret, dir_fd, LEDGER_RECORDS, ledger_width(sys_fd));
         if (r == -EBUSY)
-                log_error("another balancerd owns this machine (%s/ledger is locked)",
+                log_error("another balancerd owns this machine (%s/" PRIVATE_DIR
+                          "/ledger is locked)",
                           arg_runtime_dir);
         else if (r == -EBADMSG)
-                log_error("%s/ledger is no ledger of this version; it is left alone",
+                log_error("%s/" PRIVATE_DIR
+                          "/ledger is no ledger of this version; it is left alone",
                           arg_runtime_dir);
         else if (r < 0)
-                log_error_errno(r, "cannot open %s/ledger", arg_runtime_dir);
+                log_error_errno(r, "cannot open %s/" PRIVATE_DIR "/ledger", arg_runtime_dir);
         return r;
 }
 

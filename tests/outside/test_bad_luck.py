@@ -80,10 +80,14 @@ def reachable():
         ("mount -t tmpfs -o size=64k none {0}; cat /dev/zero >{0}/full 2>/dev/null || :",
          "No space left on device"),
         ("mount -t tmpfs -o ro none {0}", "Read-only file system"),
-        ("mount -t tmpfs none {0}; rmdir {0}/x 2>/dev/null || :; : >{0}/ledger; chattr +i "
-         "{0}/ledger 2>/dev/null || mount -o remount,ro {0}", "Read-only file system|not permitted"),
+        ("mount -t tmpfs none {0}; mkdir -m 700 {0}/private; : >{0}/private/ledger; chattr +i "
+         "{0}/private/ledger 2>/dev/null || mount -o remount,ro {0}",
+         "Read-only file system|not permitted"),
+        ("mount -t tmpfs none {0}; : >{0}/private", "private: Not a directory"),
+        ("mount -t tmpfs none {0}; mkdir -m 700 {0}/x; ln -s x {0}/private",
+         "private: Not a directory|private: Too many levels of symbolic links"),
     ],
-    ids=["full", "read-only", "read-only with a ledger"],
+    ids=["full", "read-only", "read-only with a ledger", "private is a file", "private is a link"],
 )  # fmt: skip
 def test_without_a_ledger_it_does_not_start(runtime_dir, start_daemon, script, said):
     """What could not be given back is not narrowed: one line says what is wrong with which file."""
@@ -126,7 +130,8 @@ def test_runtime_directory_that_fills_up_later(unbalanced, same_masks, start_dae
     "content", [b"x", b"balancerd" * 1000, os.urandom(1 << 20)], ids=["short", "text", "random"]
 )
 def test_foreign_ledger_is_left_alone(runtime_dir, start_daemon, content):
-    path = runtime_dir / "ledger"
+    path = runtime_dir / "private/ledger"
+    path.parent.mkdir()
     path.write_bytes(content)
     daemon_ = start_daemon(wait=False)
     assert daemon_.wait() == 1

@@ -2,6 +2,7 @@
 """The command line: what it says, what it refuses, and that manual and help agree."""
 
 import re
+import stat
 import subprocess
 
 import pytest
@@ -19,9 +20,10 @@ SETTINGS = [
 ]
 
 
-def run(*arguments):
+def run(*arguments, umask=-1):
     return subprocess.run(
         [tree.BALANCERD, *arguments],
+        umask=umask,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -56,7 +58,7 @@ def test_manual_has_the_default_folder():
     (default,) = re.findall(r"--runtime-dir DIR .*\[(.+)\]", run("--help").stdout)
     assert default == "/run/balancerd"
     assert f".Pa {default} ." in manual()
-    assert f".It Pa {default}/ledger" in manual()
+    assert f".It Pa {default}/private/ledger" in manual()
 
 
 def test_version():
@@ -123,3 +125,15 @@ def test_nothing_is_written_when_nothing_runs(tmp_path):
     for arguments in (["--help"], ["--version"], ["--set", "x=y"]):
         run("--runtime-dir", str(folder), *arguments)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_private_state_is_private(tmp_path, umask):
+    """The runtime directory is for everyone, since the socket is in it; the ledger is not."""
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o755)
+    done = run("--runtime-dir", str(folder), "--restore", umask=umask)
+    assert done.returncode == 0
+    assert stat.S_IMODE((folder / "private").stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "private/ledger").stat().st_mode) == 0o600
+    assert [path.name for path in folder.iterdir()] == ["private"]

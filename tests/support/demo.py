@@ -17,7 +17,7 @@ from support import daemon, hogs, machine, procfs  # noqa: E402
 N_HOGS = 4
 SECONDS = 5
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LEDGER = Path("/run/balancerd/ledger")
+LEDGER = Path("/run/balancerd/private/ledger")
 
 
 def say(text=""):
