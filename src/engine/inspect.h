@@ -40,8 +40,8 @@ struct balancer_state {
         struct balancer_counts counts;
         bool observing;
         enum pace_trouble trouble;
-        nsec_t interval;          /* between the last two samples; 0: there was one only */
-        unsigned n_narrow;        /* masks that are narrow or whose children may be born narrow */
+        nsec_t interval;   /* between the last two samples; 0: there was one only */
+        unsigned n_narrow; /* masks that are narrow or whose children may be born narrow */
         struct cpuset online, unbalanced; /* owned by the state */
         bool missing[_KERNEL_SOURCE_MAX];
 };
@@ -82,8 +82,8 @@ void thread_view_done(struct thread_view *view);
 
 /* The known TIDs greater than AFTER, in ascending order, at most N of them; the watched only unless
  * ALL. Returns how many: fewer than N, and there are no more. One pass over all that are known. */
-unsigned balancer_inspect_tids(const struct balancer *balancer, pid_t after, bool all, pid_t *ret_tids,
-                               unsigned n);
+unsigned balancer_inspect_tids(const struct balancer *balancer, pid_t after, bool all,
+                               pid_t *ret_tids, unsigned n);
 
 /* Returns 0; -ESRCH when there is no such thread (any more); -ENOMEM. Threads that the balancer has
  * not met yet are looked up in /proc. */

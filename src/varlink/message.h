@@ -24,8 +24,8 @@
 /* What a client sends. Strings and parameters live as long as `root`, which the call owns. */
 struct varlink_call {
         json_t *root;
-        const char *method;       /* "io.balancerd.GetStatus" */
-        json_t *parameters;       /* an object; NULL: none were given */
+        const char *method; /* "io.balancerd.GetStatus" */
+        json_t *parameters; /* an object; NULL: none were given */
         bool more, oneway, upgrade;
 };
 
@@ -47,7 +47,7 @@ int varlink_call_parse(const char *text, size_t length, struct varlink_call *ret
 int varlink_reply_parse(const char *text, size_t length, struct varlink_reply *ret,
                         const char **ret_fault);
 
-/* Put a message behind what waits to be sent; PARAMETERS stay the caller's and may be NULL. Return 0
- * or a negative errno of varlink_stream_reserve(). */
+/* Put a message behind what waits to be sent; PARAMETERS stay the caller's and may be NULL. Return
+ * 0 or a negative errno of varlink_stream_reserve(). */
 int varlink_call_put(struct varlink_stream *stream, const struct varlink_call *call);
 int varlink_reply_put(struct varlink_stream *stream, const struct varlink_reply *reply);

@@ -25,10 +25,11 @@ struct varlink_bytes {
 };
 
 struct varlink_stream {
-        int fd;                    /* owned; non-blocking or not: no call here waits */
-        struct varlink_bytes in;   /* received, not taken yet */
-        size_t n_searched;         /* of `in`: holds no NUL */
-        struct varlink_bytes out;  /* to be sent */
+        int fd;                   /* owned; non-blocking or not: no call here waits */
+        struct varlink_bytes in;  /* received */
+        size_t n_taken;           /* of `in`: the message that was handed out last, still in use */
+        size_t n_searched;        /* of `in` behind that: holds no NUL */
+        struct varlink_bytes out; /* to be sent */
 };
 
 /* Takes over FD, a connected stream socket. */
@@ -37,9 +38,9 @@ void varlink_stream_done(struct varlink_stream *stream);
 #define _cleanup_varlink_stream_ _cleanup_(varlink_stream_done)
 
 /*
- * Receives once what is there, up to the room that a message has left. Returns the number of bytes,
- * 0 at the end of the stream, -EAGAIN when nothing is there, -EMSGSIZE when a message is too long,
- * -ENOMEM, or the error of recv(2).
+ * Receives once what is there, up to the room that a message has left; to be called when
+ * varlink_stream_next() has returned 0. Returns the number of bytes, 0 at the end of the stream,
+ * -EAGAIN when nothing is there, -ENOMEM, or the error of recv(2).
  */
 ssize_t varlink_stream_receive(struct varlink_stream *stream);
 
@@ -50,17 +51,21 @@ ssize_t varlink_stream_receive(struct varlink_stream *stream);
  */
 int varlink_stream_next(struct varlink_stream *stream, const char **ret_text, size_t *ret_length);
 
-/* Whether a part of a message was received and nothing but that. */
+/* Whether the beginning of a message was received, and not its end. To be asked when
+ * varlink_stream_next() has returned 0. */
 bool varlink_stream_is_cut(const struct varlink_stream *stream);
 
-/* Room for a message of LENGTH bytes, NUL included. Returns where it is to be written, to be followed
- * by varlink_stream_commit(); or NULL: errno is then ENOBUFS (more than VARLINK_OUTPUT_MAX would
- * wait), EMSGSIZE or ENOMEM. */
-char *varlink_stream_reserve(struct varlink_stream *stream, size_t length);
+/*
+ * Room for LENGTH more bytes that are to be sent: returns 0 and where they are to be written, to be
+ * followed by varlink_stream_commit(); -EMSGSIZE for more than VARLINK_MESSAGE_MAX, -ENOBUFS where
+ * more than VARLINK_OUTPUT_MAX would wait, or -ENOMEM.
+ */
+int varlink_stream_reserve(struct varlink_stream *stream, size_t length, char **ret_room);
+/* LENGTH of the bytes reserved were written, the NUL at the end included. */
 void varlink_stream_commit(struct varlink_stream *stream, size_t length);
 
-/* Sends what the socket takes. Returns the number of bytes that still wait, or the error of send(2)
- * (never -EAGAIN). */
-ssize_t varlink_stream_send(struct varlink_stream *stream);
+/* Sends what the socket takes at once. Returns 0 or the error of send(2), which is never -EAGAIN.
+ */
+int varlink_stream_send(struct varlink_stream *stream);
 /* Bytes that wait to be sent. */
 size_t varlink_stream_pending(const struct varlink_stream *stream);
