@@ -39,10 +39,10 @@ static void on_decision(const struct decision *decision, void *userdata)
         log_info("%s", line);
 }
 
-static void on_notice(int level, const char *line, void *userdata)
+static void on_notice(const struct notice *notice, void *userdata)
 {
         (void)userdata;
-        log_line(level, "%s", line);
+        log_line(notice->level, "%s", notice->text);
 }
 
 /* Keeps the daemon itself on CPUs that the kernel balances. A cpuset of our own may forbid them:

@@ -72,10 +72,10 @@ static int housekeeping_cpus(const struct balancer *b, struct cpuset *ret)
         return 0;
 }
 
-static void notice(struct balancer *b, int level, const char *line)
+static void tell_notice(struct balancer *b, const struct notice *notice)
 {
         if (b->options.on_notice)
-                b->options.on_notice(level, line, b->options.userdata);
+                b->options.on_notice(notice, b->options.userdata);
 }
 
 static unsigned max_handles(void)
@@ -90,6 +90,12 @@ static unsigned max_handles(void)
 
 static int start_mover(struct balancer *b, struct ledger *ledger)
 {
+        static const struct notice no_realtime = {
+                .kind = NOTICE_MISSING,
+                .level = LOG_NOTICE,
+                .text = "no SCHED_FIFO for the mover (CAP_SYS_NICE): a move may wait for busy CPUs",
+                .detail = "realtime",
+        };
         const struct mover_options options = {.n_workers = b->options.n_workers};
         bool realtime;
         int r;
@@ -99,8 +105,7 @@ static int start_mover(struct balancer *b, struct ledger *ledger)
                 return r;
         b->sampler.mover = b->mover;
         if (!realtime && options.n_workers > 0)
-                notice(b, LOG_NOTICE,
-                       "no SCHED_FIFO for the mover (CAP_SYS_NICE): a move may wait for busy CPUs");
+                tell_notice(b, &no_realtime);
         return 0;
 }
 
@@ -401,14 +406,18 @@ static int decide_all(struct balancer *b, struct snapshot *snapshot)
 /* Tells once of a move that the kernel does not finish. */
 static void look_for_stuck_moves(struct balancer *b)
 {
+        static const struct notice stuck = {
+                .kind = NOTICE_STUCK,
+                .level = LOG_WARNING,
+                .text = "the kernel has not finished a move for a second: its thread is narrow "
+                        "until then; others go on being moved",
+        };
         nsec_t since = b->mover ? mover_stuck_since(b->mover) : 0;
 
         if (since == 0 || since == b->stuck_told || b->sampler.now < since + STUCK_AFTER)
                 return;
         b->stuck_told = since;
-        notice(b, LOG_WARNING,
-               "the kernel has not finished a move for a second: its thread is narrow until then; "
-               "others go on being moved");
+        tell_notice(b, &stuck);
 }
 
 /* A plan is trouble, whatever its threads' counters say as yet: its budget may not have sufficed,
@@ -473,29 +482,44 @@ static void note_moved(struct balancer *b, struct hot *hot, const struct decisio
         sampler_set_cpu(&b->sampler, hot, (unsigned)to);
 }
 
-static int note_foreign(struct balancer *b, struct hot *hot, const struct mover_report *report)
+static int tell_foreign(struct balancer *b, const struct hot *hot, const struct cpuset *set)
 {
         char comm[ESCAPED_SIZE(KERNEL_COMM_SIZE)];
         _cleanup_free_ char *mask = NULL, *line = NULL;
+        struct notice notice = {
+                .kind = NOTICE_FOREIGN,
+                .level = LOG_NOTICE,
+                .tgid = hot->thread->tgid,
+                .tid = hot->thread->tid,
+        };
+        int r;
+
+        r = cpuset_format_list(set, &mask);
+        if (r < 0)
+                return r;
+        if (asprintf(&line,
+                     "somebody else set the affinity of thread %d (%s) to %s: that is its owner's "
+                     "choice from now on, and it is left alone for a while",
+                     hot->thread->tid, escape_text(hot->stat.comm, sizeof(hot->stat.comm), comm),
+                     mask) < 0) {
+                line = NULL; /* asprintf(3) leaves it undefined */
+                return -ENOMEM;
+        }
+        notice.text = line;
+        notice.detail = mask;
+        tell_notice(b, &notice);
+        return 0;
+}
+
+static int note_foreign(struct balancer *b, struct hot *hot, const struct mover_report *report)
+{
         int r;
 
         r = sampler_adopt_mask(&b->sampler, hot, &report->mask);
         if (r < 0)
                 return r;
         hot->left_alone_until = b->kernel->ops->now(b->kernel) + LEFT_ALONE_FOR;
-        r = cpuset_format_list(&report->mask, &mask);
-        if (r < 0)
-                return r;
-        if (asprintf(&line,
-                     "somebody else set the affinity of thread %d (%s) to %s: that is its owner's "
-                     "choice from now on, and it is left alone for a while",
-                     report->request.tid, escape_text(hot->stat.comm, sizeof(hot->stat.comm), comm),
-                     mask) < 0) {
-                line = NULL; /* asprintf(3) leaves it undefined */
-                return -ENOMEM;
-        }
-        notice(b, LOG_NOTICE, line);
-        return 0;
+        return tell_foreign(b, hot, &report->mask);
 }
 
 static void count_result(struct balancer *b, enum mover_result result)

@@ -13,6 +13,7 @@
 #include "engine/decisions.h"
 #include "engine/ledger.h"
 #include "kernel/kernel.h"
+#include "model/notice.h"
 #include "model/settings.h"
 
 struct balancer;
@@ -25,8 +26,8 @@ struct balancer_options {
         /* Told of each decision when it is made (observing) or carried out; may be NULL. */
         void (*on_decision)(const struct decision *decision, void *userdata);
         /* Told of what an administrator should know: a source that is missing, a foreign writer.
-         * One line, at a level of syslog(3); may be NULL. */
-        void (*on_notice)(int level, const char *line, void *userdata);
+         * May be NULL. */
+        void (*on_notice)(const struct notice *notice, void *userdata);
         /* Told at the start, and when it changes, of the CPUs where balancerd itself is to run:
          * those that the kernel balances, or all that are online where it balances none. May be
          * NULL. */

@@ -169,16 +169,23 @@ int births_rescan(struct sampler *s)
         return 1;
 }
 
-static void tell_of_narrow_child(struct sampler *s, pid_t tid, int error)
+static void tell_of_narrow_child(struct sampler *s, pid_t tgid, pid_t tid, int error)
 {
         char line[128];
+        const struct notice notice = {
+                .kind = NOTICE_NARROW_CHILD,
+                .level = LOG_WARNING,
+                .text = line,
+                .tgid = tgid,
+                .tid = tid,
+        };
 
         if (!s->sources.on_notice)
                 return;
         snprintf(line, sizeof(line),
                  "thread %d may have been born narrow and cannot be given its mask (%s)", tid,
                  strerrorname_np(-error));
-        s->sources.on_notice(LOG_WARNING, line, s->sources.userdata);
+        s->sources.on_notice(&notice, s->sources.userdata);
 }
 
 /* Looks at a newborn thread; one that is gone already is removed. Returns 1 if it must be looked at
@@ -199,7 +206,7 @@ static int examine(struct sampler *s, struct thread *thread, bool *ret_unbalance
                 r = mover_check_birth(s->mover, thread->tgid, thread->tid, stat.ppid,
                                       stat.start_ticks);
                 if (r < 0)
-                        tell_of_narrow_child(s, thread->tid, r);
+                        tell_of_narrow_child(s, thread->tgid, thread->tid, r);
         }
         thread->start_ticks = stat.start_ticks;
         cpu = topology_index(s->topology, stat.cpu);

@@ -54,6 +54,12 @@ void sources_probe(struct sources *sources, struct kernel *kernel)
 void sources_note(struct sources *sources, enum kernel_source source, int error)
 {
         char line[256];
+        const struct notice notice = {
+                .kind = NOTICE_MISSING,
+                .level = LOG_NOTICE,
+                .text = line,
+                .detail = kernel_source_to_string(source),
+        };
 
         if (sources->missing[source])
                 return;
@@ -61,5 +67,5 @@ void sources_note(struct sources *sources, enum kernel_source source, int error)
         if (!sources->on_notice)
                 return;
         snprintf(line, sizeof(line), "%s (%s)", describe(source), strerrorname_np(-error));
-        sources->on_notice(LOG_NOTICE, line, sources->userdata);
+        sources->on_notice(&notice, sources->userdata);
 }

@@ -7,10 +7,11 @@
 #include <stdbool.h>
 
 #include "kernel/kernel.h"
+#include "model/notice.h"
 
 struct sources {
         bool missing[_KERNEL_SOURCE_MAX];
-        void (*on_notice)(int level, const char *line, void *userdata); /* may be NULL */
+        void (*on_notice)(const struct notice *notice, void *userdata); /* may be NULL */
         void *userdata;
 };
 

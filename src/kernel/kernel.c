@@ -26,3 +26,28 @@ int kernel_cpus_reserve(struct kernel_cpus *cpus, unsigned n_ids)
         cpus->n_ids = n_ids;
         return 0;
 }
+
+const char *kernel_source_to_string(enum kernel_source source)
+{
+        switch (source) {
+        case KERNEL_PRESSURE:
+                return "pressure";
+        case KERNEL_SCHEDSTAT:
+                return "schedstat";
+        case KERNEL_STAT:
+                return "stat";
+        case KERNEL_THREAD_SCHEDSTAT:
+                return "threadSchedstat";
+        case KERNEL_EVENTS:
+                return "events";
+        case KERNEL_TASKSTATS:
+                return "taskstats";
+        case KERNEL_CGROUP:
+                return "cgroup";
+        case KERNEL_HWLOC:
+                return "hwloc";
+        case _KERNEL_SOURCE_MAX:
+                break;
+        }
+        abort();
+}

@@ -100,6 +100,9 @@ enum kernel_source {
         _KERNEL_SOURCE_MAX,
 };
 
+/* As the interface and the journal name it: "pressure", "threadSchedstat", ... */
+const char *kernel_source_to_string(enum kernel_source source);
+
 struct kernel;
 
 typedef int (*kernel_thread_fn)(pid_t tgid, pid_t tid, void *userdata);

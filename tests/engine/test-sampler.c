@@ -33,13 +33,14 @@ struct bench {
         char notices[512];
 };
 
-static void on_notice(int level, const char *line, void *userdata)
+static void on_notice(const struct notice *notice, void *userdata)
 {
         struct bench *b = userdata;
 
-        (void)level;
+        assert_int_equal(notice->kind, NOTICE_MISSING);
+        assert_non_null(notice->detail);
         b->n_notices++;
-        strncat(b->notices, line, sizeof(b->notices) - strlen(b->notices) - 1);
+        strncat(b->notices, notice->text, sizeof(b->notices) - strlen(b->notices) - 1);
 }
 
 static void bench_init(struct bench *b)
