@@ -35,6 +35,11 @@ struct varlink_stream {
 /* Takes over FD, a connected stream socket. */
 void varlink_stream_init(struct varlink_stream *stream, int fd);
 void varlink_stream_done(struct varlink_stream *stream);
+/* A stream of nothing, that needs no varlink_stream_done() and stands it. */
+#define VARLINK_STREAM_NONE                                                                        \
+        {                                                                                          \
+                .fd = -1                                                                           \
+        }
 #define _cleanup_varlink_stream_ _cleanup_(varlink_stream_done)
 
 /*

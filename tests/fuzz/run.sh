@@ -34,15 +34,15 @@ if [[ ${#targets[@]} -eq 0 ]]; then
 fi
 
 clang=${CLANG:-clang}
-packages=(libsystemd libnl-3.0 libnl-genl-3.0 hwloc)
+packages=(libsystemd libnl-3.0 libnl-genl-3.0 hwloc jansson)
 read -ra library_flags <<<"$(pkg-config --cflags "${packages[@]}")"
 read -ra libraries <<<"$(pkg-config --libs "${packages[@]}")"
 flags=(-std=gnu17 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -I "$top/src"
     "${library_flags[@]}")
 sanitizers=address,undefined
 
-# All of both floors, as an archive: a target takes from it what it needs.
-for source in "$top"/src/base/*.c "$top"/src/kernel/*.c; do
+# All of these floors, as an archive: a target takes from it what it needs.
+for source in "$top"/src/{base,varlink,kernel}/*.c; do
     object=$build/$(basename "$(dirname "$source")")-$(basename "$source" .c).o
     "$clang" "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitizers" -c -o "$object" "$source"
 done
