@@ -84,9 +84,17 @@ class Victims:
         return looked_at, wrong
 
 
+def ledger_dir(runtime_dir):
+    """The folder of the ledger below the daemon's --runtime-dir; made, if need be."""
+    path = Path(runtime_dir) / "private"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
 def steps(runtime_dir, *arguments, prefix=()):
     """Runs mover-steps to its end, or to its death."""
-    command = [*prefix, MOVER_STEPS, f"--runtime-dir={runtime_dir}", *map(str, arguments)]
+    option = f"--runtime-dir={ledger_dir(runtime_dir)}"
+    command = [*prefix, MOVER_STEPS, option, *map(str, arguments)]
     # Leaks are not looked for under a tracer: LeakSanitizer would have to be one itself.
     traced = {"ASAN_OPTIONS": "detect_leaks=0"} if prefix else {}
     return subprocess.run(
@@ -158,8 +166,8 @@ def kill_at_random(runtime_dir, victims, chance, speed, *arguments):
     log = Path(runtime_dir) / "moves"
     with log.open("w+") as output:
         mover = subprocess.Popen(
-            [MOVER_STEPS, f"--runtime-dir={runtime_dir}", "--rounds=0", "--workers=1", "--births"]
-            + [*arguments, *map(str, victims.pids)],
+            [MOVER_STEPS, f"--runtime-dir={ledger_dir(runtime_dir)}", "--rounds=0", "--workers=1"]
+            + ["--births", *arguments, *map(str, victims.pids)],
             stdout=output,
         )
         while os.fstat(output.fileno()).st_size == 0:
