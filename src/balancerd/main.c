@@ -185,6 +185,34 @@ static int restore(struct kernel *kernel, struct ledger *ledger)
         return report.n_failed > 0 ? -EPERM : 0;
 }
 
+/* What the ledger of an earlier daemon holds, if that is no longer the one in the folder. */
+static void restore_stored(struct kernel *kernel, struct notify *notify)
+{
+        _cleanup_(ledger_freep) struct ledger *ledger = NULL;
+        _cleanup_close_ int fd = notify_take_ledger(notify);
+        int r;
+
+        if (fd < 0)
+                return;
+        r = ledger_open_stored(&ledger, fd);
+        if (r == -EBUSY || r == -ENODATA)
+                return;
+        if (r < 0)
+                (void)log_error_errno(r, "cannot use the ledger that the service manager kept");
+        else
+                (void)restore(kernel, ledger);
+}
+
+static void store_ledger(struct notify *notify, const struct ledger *ledger)
+{
+        _cleanup_close_ int fd = ledger_open_unlocked(ledger);
+
+        if (fd < 0)
+                (void)log_error_errno(fd, "cannot give the ledger to the service manager");
+        else
+                notify_store_ledger(notify, fd);
+}
+
 /* Descriptors are kept on threads: as many as the administrator permits. */
 static void raise_descriptor_limit(void)
 {
@@ -199,13 +227,17 @@ static void raise_descriptor_limit(void)
 static int run(void)
 {
         _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        _cleanup_(notify_freep) struct notify *notify = NULL;
         _cleanup_(ledger_freep) struct ledger *ledger = NULL;
-        const struct service_options options = {.settings = arg_settings, .observe = arg_observe};
+        struct service_options options = {.settings = arg_settings, .observe = arg_observe};
         int r;
 
         /* Nobody who stops reading what is said ends a process that has masks to give back. */
         (void)signal(SIGPIPE, SIG_IGN);
         raise_descriptor_limit();
+        r = notify_new(&notify);
+        if (r < 0)
+                return log_error_errno(r, "cannot take what the service manager passed");
         r = linux_kernel_new(&kernel, NULL);
         if (r < 0)
                 return log_error_errno(r, "cannot open /proc and /sys");
@@ -215,6 +247,9 @@ static int run(void)
         r = restore(kernel, ledger);
         if (arg_restore)
                 return r;
+        restore_stored(kernel, notify);
+        store_ledger(notify, ledger);
+        options.notify = notify;
         r = service_run(kernel, ledger, &options);
         if (r == -EBUSY)
                 _exit(EXIT_FAILURE); /* without freeing what a stuck thread still uses */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
 #include "base/log.h"
@@ -20,6 +19,7 @@ struct service {
         struct kernel *kernel;
         struct balancer *balancer;
         const struct settings *settings;
+        struct notify *notify;
         sd_event *event;
         sd_event_source *tick;
         sd_event_source *domains; /* other CPUs may be balanced; NULL where that is not told */
@@ -93,6 +93,7 @@ static int tick(struct service *service)
         r = sd_event_source_set_time(service->tick, next_at / NSEC_PER_USEC);
         if (r < 0)
                 return log_error_errno(r, "cannot set the timer");
+        notify_progress(service->notify, next_at / NSEC_PER_USEC);
         r = set_alert(service, balancer_is_quiet(service->balancer));
         if (r >= 0 && service->domains)
                 r = sd_event_source_set_enabled(service->domains, SD_EVENT_ON);
@@ -167,10 +168,11 @@ static int on_reports(sd_event_source *source, int fd, uint32_t revents, void *u
 
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
-        (void)userdata;
+        struct service *service = userdata;
+
         log_info("balancerd: ending on SIG%s, giving back every mask",
                  sigabbrev_np((int)info->ssi_signo));
-        (void)sd_notify(false, "STOPPING=1");
+        notify_stopping(service->notify);
         return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
@@ -303,12 +305,15 @@ static int start(struct service *service, struct ledger *ledger,
         r = add_sources(service);
         if (r < 0)
                 return log_error_errno(r, "cannot set up the event loop");
-        (void)sd_event_set_watchdog(service->event, true);
+        r = notify_watch(service->notify, service->event);
+        if (r < 0)
+                return log_error_errno(r, "cannot feed the watchdog");
         return tick(service);
 }
 
 static int tell_ready(const struct service *service, bool observe)
 {
+        char status[256];
         _cleanup_cpuset_ struct cpuset unbalanced = {0};
         _cleanup_free_ char *list = NULL;
         struct balancer_counts counts;
@@ -321,10 +326,11 @@ static int tell_ready(const struct service *service, bool observe)
         if (r < 0)
                 return r;
         balancer_get_counts(service->balancer, &counts);
-        log_info("balancerd: ready: %u threads, CPUs without kernel balancing: %s%s",
-                 counts.n_threads, *list ? list : "none",
-                 observe ? "; observing only, nothing is moved" : "");
-        (void)sd_notify(false, "READY=1");
+        (void)snprintf(status, sizeof(status), "%u threads, CPUs without kernel balancing: %s%s",
+                       counts.n_threads, *list ? list : "none",
+                       observe ? "; observing only, nothing is moved" : "");
+        log_info("balancerd: ready: %s", status);
+        notify_ready(service->notify, status);
         return 0;
 }
 
@@ -364,7 +370,11 @@ static void give_back_signals(const struct service *service)
 
 int service_run(struct kernel *kernel, struct ledger *ledger, const struct service_options *options)
 {
-        struct service service = {.kernel = kernel, .settings = &options->settings};
+        struct service service = {
+                .kernel = kernel,
+                .settings = &options->settings,
+                .notify = options->notify,
+        };
         int r;
 
         r = run(&service, ledger, options);

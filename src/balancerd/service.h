@@ -3,6 +3,7 @@
 
 /* The daemon's event loop: timers, signals, notification; it drives the balancer. */
 
+#include "balancerd/notify.h"
 #include "engine/ledger.h"
 #include "kernel/kernel.h"
 #include "model/settings.h"
@@ -10,6 +11,7 @@
 struct service_options {
         struct settings settings;
         bool observe;
+        struct notify *notify;
 };
 
 /* Runs until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then gives back every mask. Returns 0 or a

@@ -197,14 +197,13 @@ static int is_current(int dir_fd, int fd)
         return ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
-/* Returns 1 with the lock, 0 if the file was removed meanwhile, or a negative errno. */
-static int lock_file(int dir_fd, int fd)
+static int lock_file(int fd)
 {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
         if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
                 return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
-        return is_current(dir_fd, fd);
+        return 0;
 }
 
 static int open_locked(int dir_fd, int *ret_fd)
@@ -218,7 +217,10 @@ static int open_locked(int dir_fd, int *ret_fd)
                             0600);
                 if (fd < 0)
                         return errno == ELOOP ? -EBADMSG : -errno;
-                r = lock_file(dir_fd, fd);
+                r = lock_file(fd);
+                if (r < 0)
+                        return r;
+                r = is_current(dir_fd, fd);
                 if (r < 0)
                         return r;
                 if (r == 0)
@@ -354,6 +356,17 @@ static int list_free(struct ledger *ledger)
         return 0;
 }
 
+static struct ledger *ledger_new(void)
+{
+        struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+        if (!ledger)
+                return NULL;
+        ledger->fd = -1;
+        (void)pthread_mutex_init(&ledger->lock, NULL); /* cannot fail with default attributes */
+        return ledger;
+}
+
 int ledger_open(struct ledger **ret, int runtime_dir_fd, unsigned n_records, unsigned n_ids)
 {
         _cleanup_(ledger_freep) struct ledger *ledger = NULL;
@@ -363,15 +376,69 @@ int ledger_open(struct ledger **ret, int runtime_dir_fd, unsigned n_records, uns
         r = make_header(&wanted, n_records, n_ids);
         if (r < 0)
                 return r;
-        ledger = calloc(1, sizeof(*ledger));
+        ledger = ledger_new();
         if (!ledger)
                 return -ENOMEM;
-        ledger->fd = -1;
-        (void)pthread_mutex_init(&ledger->lock, NULL); /* cannot fail with default attributes */
         r = open_locked(runtime_dir_fd, &ledger->fd);
         if (r < 0)
                 return r;
         r = load_or_make(ledger, runtime_dir_fd, &wanted);
+        if (r < 0)
+                return r;
+        r = list_free(ledger);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(ledger);
+        return 0;
+}
+
+/* A duplicate would share the open file, and with it the lock. */
+static int open_again(int fd)
+{
+        char path[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];
+        int again;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        again = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        return again < 0 ? -errno : again;
+}
+
+int ledger_open_unlocked(const struct ledger *ledger)
+{
+        return open_again(ledger->fd);
+}
+
+static int load_stored(struct ledger *ledger)
+{
+        sd_id128_t boot_id;
+        int r;
+
+        r = sd_id128_get_boot(&boot_id);
+        if (r < 0)
+                return r;
+        r = read_header(ledger->fd, &ledger->header);
+        if (r < 0)
+                return r;
+        if (r == 0 || !sd_id128_equal(ledger->header.boot_id, boot_id))
+                return -ENODATA;
+        return map_file(ledger);
+}
+
+int ledger_open_stored(struct ledger **ret, int fd)
+{
+        _cleanup_(ledger_freep) struct ledger *ledger = NULL;
+        int r;
+
+        ledger = ledger_new();
+        if (!ledger)
+                return -ENOMEM;
+        ledger->fd = open_again(fd);
+        if (ledger->fd < 0)
+                return ledger->fd;
+        r = lock_file(ledger->fd);
+        if (r < 0)
+                return r;
+        r = load_stored(ledger);
         if (r < 0)
                 return r;
         r = list_free(ledger);

@@ -56,6 +56,18 @@ struct ledger;
  */
 int ledger_open(struct ledger **ret, int runtime_dir_fd, unsigned n_records, unsigned n_ids);
 
+/* A descriptor on the same file that holds no lock, to be kept by somebody who outlives the daemon:
+ * its lock must end with it. Returns it, or a negative errno. */
+int ledger_open_unlocked(const struct ledger *ledger);
+
+/*
+ * Opens and locks the ledger that FD (of ledger_open_unlocked()) is on, for ledger_restore(): its
+ * folder may have lost it since. Returns 0; -EBUSY where it is open already, by this process or
+ * another, and so has been or will be seen to; -ENODATA if it is of this boot no more, or was never
+ * finished; -EBADMSG, -EACCES, ... FD stays the caller's.
+ */
+int ledger_open_stored(struct ledger **ret, int fd);
+
 /* The N_IDS for the machine whose /sys is SYS_FD: as wide as the kernel's own masks, which name all
  * CPUs that are possible, online or not. CPUSET_MAX where that cannot be read. */
 unsigned ledger_width(int sys_fd);

@@ -250,6 +250,50 @@ static void test_one_owner(void **state)
         ledger_free(ledger);
 }
 
+/* What somebody else keeps open holds no lock, and has the records even when the folder does not.
+ */
+static void test_kept_by_somebody_else(void **state)
+{
+        const struct fixture *f = *state;
+        struct ledger *ledger = open_ledger(f), *second = NULL;
+        int kept = ledger_open_unlocked(ledger), record = begin(ledger, 4711);
+
+        assert_true(kept >= 0);
+        assert_int_equal(ledger_open_stored(&second, kept), -EBUSY);
+        ledger_free(ledger);
+        ledger = open_ledger(f);
+        assert_int_equal(ledger_open_stored(&second, kept), -EBUSY);
+        assert_null(second);
+        ledger_free(ledger);
+
+        assert_int_equal(unlinkat(f->dir_fd, "ledger", 0), 0);
+        ledger = open_ledger(f);
+        assert_int_equal(ledger_open_stored(&second, kept), 0);
+        assert_entry(second, record, 4711, LEDGER_NARROW);
+        assert_int_equal(ledger_count(second), 0);
+        ledger_clear(second, record);
+        ledger_free(second);
+        ledger_free(ledger);
+        close(kept);
+}
+
+static void test_nothing_of_use_was_kept(void **state)
+{
+        const struct fixture *f = *state;
+        struct ledger *ledger = open_ledger(f);
+        int kept = ledger_open_unlocked(ledger);
+        const char zeros[5000] = {0};
+
+        ledger_free(ledger);
+        ledger = NULL;
+        write_file(f, zeros, sizeof(zeros));
+        assert_int_equal(ledger_open_stored(&ledger, kept), -ENODATA);
+        write_file(f, "notes", 5);
+        assert_int_equal(ledger_open_stored(&ledger, kept), -EBADMSG);
+        assert_null(ledger);
+        close(kept);
+}
+
 static void test_unknown_file_is_left_alone(void **state)
 {
         const struct fixture *f = *state;
@@ -399,6 +443,8 @@ int main(void)
                 TEST(test_too_wide),
                 TEST(test_width_of_the_machine),
                 TEST(test_one_owner),
+                TEST(test_kept_by_somebody_else),
+                TEST(test_nothing_of_use_was_kept),
                 TEST(test_unknown_file_is_left_alone),
                 TEST(test_cut_file_is_left_alone),
                 TEST(test_link_is_not_followed),

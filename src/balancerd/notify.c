@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "balancerd/notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/escape.h"
+#include "base/log.h"
+#include "base/macro.h"
+#include "base/time.h"
+
+/* What FileDescriptorName= of balancerd.socket says, and what the store gives back. */
+#define LISTENER_NAME "varlink"
+#define LEDGER_NAME   "ledger"
+
+struct notify {
+        int listener_fd, ledger_fd; /* passed, and not taken yet; -1: none */
+        sd_event_source *watchdog;  /* NULL: the service has none */
+        uint64_t watchdog_usec;     /* without a ping for so long it is killed */
+        uint64_t next_usec;         /* when notify_progress() is due */
+        bool owed;                  /* a ping was left out */
+};
+
+static bool is_listener(int fd)
+{
+        return sd_is_socket_unix(fd, SOCK_STREAM, true, NULL, 0) > 0;
+}
+
+static bool is_ledger(int fd)
+{
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* A name that is in the store no more, or is in no store, is no error. */
+static void drop_stored(const char *name)
+{
+        (void)sd_notifyf(false, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+}
+
+static void refuse(int fd, const char *name, const char *why)
+{
+        _cleanup_free_ char *shown = malloc(ESCAPED_SIZE(strlen(name)));
+
+        close(fd);
+        drop_stored(name);
+        log_warning("closed the descriptor \"%s\" that the service manager passed: %s",
+                    shown ? escape_text(name, strlen(name), shown) : "?", why);
+}
+
+static void accept_passed(struct notify *n, int fd, const char *name)
+{
+        if (streq(name, LISTENER_NAME)) {
+                if (!is_listener(fd))
+                        refuse(fd, name, "it is no listening stream socket of the family AF_UNIX");
+                else if (n->listener_fd >= 0)
+                        refuse(fd, name, "there is one of that name already");
+                else
+                        n->listener_fd = fd;
+        } else if (streq(name, LEDGER_NAME)) {
+                if (!is_ledger(fd))
+                        refuse(fd, name, "it is no regular file");
+                else if (n->ledger_fd >= 0)
+                        refuse(fd, name, "there is one of that name already");
+                else
+                        n->ledger_fd = fd;
+        } else {
+                refuse(fd, name, "balancerd has no use for that name");
+        }
+}
+
+static void free_names(char ***names)
+{
+        for (char **name = *names; name && *name; name++)
+                free(*name);
+        free(*names);
+}
+
+static int take_passed(struct notify *n)
+{
+        _cleanup_(free_names) char **names = NULL;
+        int n_fds;
+
+        n_fds = sd_listen_fds_with_names(true, &names);
+        for (int i = 0; i < n_fds; i++)
+                accept_passed(n, SD_LISTEN_FDS_START + i, names[i]);
+        return MIN(n_fds, 0);
+}
+
+int notify_new(struct notify **ret)
+{
+        _cleanup_(notify_freep) struct notify *n = NULL;
+        int r;
+
+        n = malloc(sizeof(*n));
+        if (!n)
+                return -ENOMEM;
+        *n = (struct notify){.listener_fd = -1, .ledger_fd = -1};
+        r = take_passed(n);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(n);
+        return 0;
+}
+
+void notify_free(struct notify *n)
+{
+        if (!n)
+                return;
+        closep(&n->listener_fd);
+        closep(&n->ledger_fd);
+        sd_event_source_disable_unref(n->watchdog);
+        free(n);
+}
+
+int notify_take_listener(struct notify *n)
+{
+        return TAKE_FD(n->listener_fd);
+}
+
+int notify_take_ledger(struct notify *n)
+{
+        return TAKE_FD(n->ledger_fd);
+}
+
+static int store(int fd, const char *name)
+{
+        _cleanup_free_ char *state = NULL;
+
+        if (asprintf(&state, "FDSTORE=1\nFDNAME=%s", name) < 0) {
+                state = NULL; /* asprintf(3) leaves it undefined */
+                return -ENOMEM;
+        }
+        return sd_pid_notify_with_fds(0, false, state, &fd, 1);
+}
+
+bool notify_store_listener(struct notify *n, int fd)
+{
+        (void)n;
+        return store(fd, LISTENER_NAME) > 0;
+}
+
+void notify_store_ledger(struct notify *n, int fd)
+{
+        (void)n;
+        drop_stored(LEDGER_NAME);
+        (void)store(fd, LEDGER_NAME);
+}
+
+void notify_ready(struct notify *n, const char *status)
+{
+        (void)n;
+        (void)sd_notifyf(false, "READY=1\nSTATUS=%s", status);
+}
+
+void notify_reloading(struct notify *n)
+{
+        (void)n;
+        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                         clock_now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
+}
+
+void notify_stopping(struct notify *n)
+{
+        (void)n;
+        (void)sd_notify(false, "STOPPING=1");
+}
+
+static bool is_overdue(const struct notify *n)
+{
+        uint64_t now_usec = clock_now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
+
+        return now_usec > n->next_usec && now_usec - n->next_usec > n->watchdog_usec / 4;
+}
+
+/* Twice in the watchdog's time, as sd_watchdog_enabled(3) advises. */
+static int set_watchdog_timer(struct notify *n)
+{
+        return sd_event_source_set_time_relative(n->watchdog, n->watchdog_usec / 2);
+}
+
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct notify *n = userdata;
+
+        (void)source;
+        (void)usec;
+        n->owed = is_overdue(n);
+        if (!n->owed)
+                (void)sd_notify(false, "WATCHDOG=1");
+        return set_watchdog_timer(n);
+}
+
+int notify_watch(struct notify *n, sd_event *event)
+{
+        int r;
+
+        r = sd_watchdog_enabled(false, &n->watchdog_usec);
+        if (r <= 0)
+                return r;
+        n->next_usec = clock_now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC;
+        r = sd_event_add_time_relative(event, &n->watchdog, CLOCK_MONOTONIC, 0, 0, on_watchdog, n);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(n->watchdog, SD_EVENT_ON);
+}
+
+void notify_progress(struct notify *n, uint64_t next_usec)
+{
+        n->next_usec = next_usec;
+        if (!n->owed)
+                return;
+        /* It was late, and the next ping might be too late. */
+        n->owed = false;
+        (void)sd_notify(false, "WATCHDOG=1");
+}
