@@ -3,9 +3,25 @@
 #include "base/parse.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 
 #include "base/macro.h"
+
+/* From small to large; each divides the next. */
+static const struct {
+        const char *name;
+        nsec_t nsec;
+} units[] = {
+        {"ns", 1},
+        {"us", NSEC_PER_USEC},
+        {"ms", NSEC_PER_MSEC},
+        {"s", NSEC_PER_SEC},
+        {"min", 60 * NSEC_PER_SEC},
+        {"h", 3600 * NSEC_PER_SEC},
+        {"d", 86400 * NSEC_PER_SEC},
+};
 
 static bool is_blank(char c)
 {
@@ -177,18 +193,6 @@ static bool scan_decimal(struct scanner *s, uint64_t *ret_whole, uint64_t *ret_n
 
 static bool scan_unit(struct scanner *s, nsec_t *ret_unit)
 {
-        static const struct {
-                const char *name;
-                nsec_t nsec;
-        } units[] = {
-                {"ns", 1},
-                {"us", NSEC_PER_USEC},
-                {"ms", NSEC_PER_MSEC},
-                {"s", NSEC_PER_SEC},
-                {"min", 60 * NSEC_PER_SEC},
-                {"h", 3600 * NSEC_PER_SEC},
-                {"d", 86400 * NSEC_PER_SEC},
-        };
         const char *start = s->at;
 
         while (!scan_end(s) && *s->at >= 'a' && *s->at <= 'z')
@@ -232,4 +236,19 @@ int parse_nsec(const char *text, nsec_t *ret)
         } while (!scan_end(&s));
         *ret = sum;
         return 0;
+}
+
+char *format_nsec(nsec_t nsec, char ret[static NSEC_TEXT_SIZE])
+{
+        size_t unit = ARRAY_SIZE(units) - 1;
+
+        if (nsec == 0 || nsec == NSEC_INFINITY) {
+                (void)snprintf(ret, NSEC_TEXT_SIZE, nsec == 0 ? "0" : "infinity");
+                return ret;
+        }
+        while (nsec % units[unit].nsec != 0)
+                unit--;
+        (void)snprintf(ret, NSEC_TEXT_SIZE, "%" PRIu64 "%s", nsec / units[unit].nsec,
+                       units[unit].name);
+        return ret;
 }

@@ -48,3 +48,10 @@ int parse_bool(const char *text, bool *ret); /* true, false, yes, no, on, off, 1
 /* A span as people write it: a decimal number and one of ns, us, ms, s, min, h, d ("20ms", "1.5s");
  * several add up ("1min 30s"); "infinity" is NSEC_INFINITY; a bare "0" is 0. */
 int parse_nsec(const char *text, nsec_t *ret);
+
+/* The room for the longest text of format_nsec(), final NUL included. */
+#define NSEC_TEXT_SIZE 24
+
+/* Writes NSEC as parse_nsec() reads it, exactly, in the largest unit that divides it: "20ms",
+ * "1500ms", "2min". Returns RET. */
+char *format_nsec(nsec_t nsec, char ret[static NSEC_TEXT_SIZE]);

@@ -199,6 +199,36 @@ static void test_nsec(void **state)
         }
 }
 
+static void test_format_nsec(void **state)
+{
+        static const struct {
+                nsec_t nsec;
+                const char *text;
+        } all[] = {
+                {0, "0"},
+                {1, "1ns"},
+                {1001, "1001ns"},
+                {20 * NSEC_PER_MSEC, "20ms"},
+                {1500 * NSEC_PER_MSEC, "1500ms"},
+                {60 * NSEC_PER_SEC, "1min"},
+                {90 * NSEC_PER_SEC, "90s"},
+                {3600 * NSEC_PER_SEC, "1h"},
+                {48 * 3600 * NSEC_PER_SEC, "2d"},
+                {NSEC_INFINITY - 1, "18446744073709551614ns"},
+                {NSEC_INFINITY, "infinity"},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+                char text[NSEC_TEXT_SIZE];
+                nsec_t again;
+
+                assert_string_equal(format_nsec(all[i].nsec, text), all[i].text);
+                assert_int_equal(parse_nsec(text, &again), 0);
+                assert_int_equal(again, all[i].nsec);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -208,6 +238,7 @@ int main(void)
                 cmocka_unit_test(test_whole_numbers),
                 cmocka_unit_test(test_bool),
                 cmocka_unit_test(test_nsec),
+                cmocka_unit_test(test_format_nsec),
         };
 
         return cmocka_run_group_tests_name("parse", tests, NULL, NULL);
