@@ -229,6 +229,7 @@ static int run(void)
         _cleanup_(kernel_freep) struct kernel *kernel = NULL;
         _cleanup_(notify_freep) struct notify *notify = NULL;
         _cleanup_(ledger_freep) struct ledger *ledger = NULL;
+        _cleanup_close_ int runtime_fd = -1;
         struct service_options options = {.settings = arg_settings, .observe = arg_observe};
         int r;
 
@@ -249,7 +250,11 @@ static int run(void)
                 return r;
         restore_stored(kernel, notify);
         store_ledger(notify, ledger);
+        runtime_fd = open_runtime_dir();
+        if (runtime_fd < 0)
+                return runtime_fd;
         options.notify = notify;
+        options.runtime_fd = runtime_fd;
         r = service_run(kernel, ledger, &options);
         if (r == -EBUSY)
                 _exit(EXIT_FAILURE); /* without freeing what a stuck thread still uses */

@@ -7,10 +7,10 @@
 #include <sys/epoll.h>
 #include <systemd/sd-event.h>
 
+#include "balancerd/serving.h"
 #include "base/log.h"
 #include "engine/balancer.h"
 #include "engine/pace.h"
-#include "engine/sources.h"
 
 /* How late a tick may be, so that the kernel can join wake-ups. */
 #define TICK_SLACK_USEC 500U
@@ -20,6 +20,7 @@ struct service {
         struct balancer *balancer;
         const struct settings *settings;
         struct notify *notify;
+        struct serving *serving;
         sd_event *event;
         sd_event_source *tick;
         sd_event_source *domains; /* other CPUs may be balanced; NULL where that is not told */
@@ -32,17 +33,20 @@ struct service {
 
 static void on_decision(const struct decision *decision, void *userdata)
 {
+        const struct service *service = userdata;
         char line[DECISION_LINE_SIZE];
 
-        (void)userdata;
         decision_format(decision, line);
         log_info("%s", line);
+        serving_tell_decision(service->serving);
 }
 
 static void on_notice(const struct notice *notice, void *userdata)
 {
-        (void)userdata;
+        const struct service *service = userdata;
+
         log_line(notice->level, "%s", notice->text);
+        serving_tell_notice(service->serving, notice);
 }
 
 /* Keeps the daemon itself on CPUs that the kernel balances. A cpuset of our own may forbid them:
@@ -271,11 +275,36 @@ static int add_sources(struct service *service)
         return 0;
 }
 
-static void tell_missing_sources(struct service *service)
+static int reload(struct api_fault *ret_fault, void *userdata)
 {
-        struct sources sources = {.on_notice = on_notice, .userdata = service};
+        (void)ret_fault;
+        (void)userdata;
+        return -EOPNOTSUPP;
+}
 
-        sources_probe(&sources, service->kernel);
+static const char *const *configuration(void *userdata)
+{
+        static const char *const none[] = {NULL};
+
+        (void)userdata;
+        return none;
+}
+
+static int serve(struct service *service, int runtime_fd)
+{
+        const struct api_host host = {
+                .balancer = service->balancer,
+                .reload = reload,
+                .configuration = configuration,
+                .on_notice = on_notice,
+                .userdata = service,
+        };
+        const struct serving_options options = {
+                .runtime_fd = runtime_fd,
+                .notify = service->notify,
+        };
+
+        return serving_new(&service->serving, service->event, &host, &options);
 }
 
 static int start(struct service *service, struct ledger *ledger,
@@ -298,13 +327,15 @@ static int start(struct service *service, struct ledger *ledger,
         r = add_signals(service);
         if (r < 0)
                 return log_error_errno(r, "cannot take signals");
-        tell_missing_sources(service);
         r = balancer_new(&service->balancer, service->kernel, ledger, &balancer_options);
         if (r < 0)
                 return log_error_errno(r, "cannot start balancing");
         r = add_sources(service);
         if (r < 0)
                 return log_error_errno(r, "cannot set up the event loop");
+        r = serve(service, options->runtime_fd);
+        if (r < 0)
+                return r;
         r = notify_watch(service->notify, service->event);
         if (r < 0)
                 return log_error_errno(r, "cannot feed the watchdog");
@@ -378,6 +409,7 @@ int service_run(struct kernel *kernel, struct ledger *ledger, const struct servi
         int r;
 
         r = run(&service, ledger, options);
+        serving_free(TAKE_PTR(service.serving));
         sd_event_source_unref(service.tick);
         sd_event_source_unref(service.domains);
         sd_event_source_unref(service.births);

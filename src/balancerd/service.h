@@ -12,6 +12,7 @@ struct service_options {
         struct settings settings;
         bool observe;
         struct notify *notify;
+        int runtime_fd; /* where the socket is made unless systemd has passed one */
 };
 
 /* Runs until SIGTERM, SIGINT, SIGQUIT or SIGHUP, then gives back every mask. Returns 0 or a

@@ -10,10 +10,9 @@
 
 #include "base/escape.h"
 #include "base/macro.h"
-#include "engine/sampler.h"
+#include "engine/inside.h"
 #include "engine/watch.h"
 #include "policy/lag.h"
-#include "policy/plan.h"
 
 /* Descriptors kept on threads at most: each costs the kernel 5.6 kB. */
 #define HANDLES_MAX 4096U
@@ -28,28 +27,6 @@
 #define STUCK_AFTER (NSEC_PER_SEC)
 /* Observing: the same move of the same thread is told again after this. */
 #define TELL_AGAIN (10 * NSEC_PER_SEC)
-
-/* A move that is with the mover. */
-struct flight {
-        bool used;
-        struct decision decision;
-};
-
-struct balancer {
-        struct kernel *kernel;
-        struct balancer_options options;
-        struct sampler sampler;
-        struct mover *mover; /* NULL while observing */
-        struct pace pace;
-        struct plan plan;
-        struct decisions *decisions;
-        float *lags;
-        unsigned lags_capacity;
-        struct flight *flights; /* by the cookie of the request */
-        unsigned flights_capacity;
-        nsec_t stuck_told; /* since when the stuck move was under way that was told last */
-        struct balancer_counts counts;
-};
 
 /* The CPUs that the kernel balances, or all where it balances none. */
 static int housekeeping_cpus(const struct balancer *b, struct cpuset *ret)
@@ -145,6 +122,7 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
         r = decisions_new(&b->decisions);
         if (r < 0)
                 return r;
+        sources_probe(&b->sampler.sources, kernel);
         r = sampler_init(&b->sampler, max_handles());
         if (r < 0)
                 return r;
@@ -177,7 +155,7 @@ int balancer_free(struct balancer *b)
         return r;
 }
 
-static int prio_of(const struct kernel_thread *stat)
+int balancer_prio(const struct kernel_thread *stat)
 {
         if (stat->policy == SCHED_FIFO || stat->policy == SCHED_RR)
                 return 99 - (int)stat->rt_priority;
@@ -211,7 +189,9 @@ static struct decision decide(struct balancer *b, const struct hot *hot, const s
                 .at = b->sampler.now,
                 .tgid = hot->thread->tgid,
                 .tid = hot->thread->tid,
-                .prio = prio_of(&hot->stat),
+                .start_ticks = hot->thread->start_ticks,
+                .uid = UID_UNKNOWN,
+                .prio = balancer_prio(&hot->stat),
                 .from = topology->cpus[move->from].id,
                 .to = topology->cpus[move->to].id,
                 .reason = move->reason,
@@ -225,9 +205,11 @@ static struct decision decide(struct balancer *b, const struct hot *hot, const s
         return decision;
 }
 
-/* The switches are read for what is told only: that opens a file. */
+/* The switches are read for what is told only: that opens a file. Whose thread it is decides who
+ * may be told; later it may be gone. */
 static void tell(struct balancer *b, struct decision *decision)
 {
+        (void)b->kernel->ops->read_owner(b->kernel, decision->tgid, decision->tid, &decision->uid);
         read_switches(b, decision);
         decisions_add(b->decisions, decision);
         if (b->options.on_decision)
@@ -438,11 +420,13 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
 {
         nsec_t started = b->kernel->ops->cpu_time(b->kernel), cost;
         struct sampler_outcome outcome;
+        nsec_t before = b->sampler.counts.n_ticks > 0 ? b->sampler.now : 0;
         int r;
 
         r = sampler_tick(&b->sampler, &outcome);
         if (r < 0)
                 return r;
+        b->interval = before != 0 ? b->sampler.now - before : 0;
         if (b->sampler.domains_changed) {
                 r = choose_housekeeping(b);
                 if (r < 0)

@@ -66,6 +66,7 @@ bool balancer_inspect_cpu(const struct balancer *balancer, unsigned i, struct cp
 
 struct thread_view {
         pid_t tgid, tid;
+        uint64_t start_ticks;        /* tells it from a later one of the same number */
         char comm[KERNEL_COMM_SIZE]; /* foreign bytes */
         uid_t uid;                   /* effective */
         unsigned cpu;
@@ -74,15 +75,16 @@ struct thread_view {
         int prio; /* as the kernel counts */
         bool watched;
         float run, wait, demand; /* if watched */
-        nsec_t moved_at;         /* 0: not since it is watched */
+        nsec_t moved_at;         /* by balancerd, turns included; 0: not since it is watched */
         enum verdict verdict;
 };
 
 void thread_view_done(struct thread_view *view);
 
 /* The known TIDs greater than AFTER, in ascending order, at most N of them; the watched only unless
- * ALL. Returns how many: fewer than N, and there are no more. One pass over all that are known. */
-unsigned balancer_inspect_tids(const struct balancer *balancer, pid_t after, bool all,
+ * ALL, of the process TGID only unless that is 0. Returns how many: fewer than N, and there are no
+ * more. One pass over all that are known. */
+unsigned balancer_inspect_tids(const struct balancer *balancer, pid_t after, pid_t tgid, bool all,
                                pid_t *ret_tids, unsigned n);
 
 /* Returns 0; -ESRCH when there is no such thread (any more); -ENOMEM. Threads that the balancer has

@@ -156,6 +156,10 @@ struct kernel_ops {
         int (*read_thread)(struct kernel *kernel, pid_t tgid, pid_t tid, struct kernel_thread *ret);
         int (*read_counters_once)(struct kernel *kernel, pid_t tgid, pid_t tid,
                                   struct kernel_counters *ret);
+        /* The thread's effective user; and the process of a thread of which only the number is
+         * known. -ESRCH when it is gone. */
+        int (*read_owner)(struct kernel *kernel, pid_t tgid, pid_t tid, uid_t *ret);
+        int (*find_process)(struct kernel *kernel, pid_t tid, pid_t *ret_tgid);
         /* By taskstats, and from the thread's status file. */
         int (*read_switches)(struct kernel *kernel, pid_t tid, struct kernel_switches *ret);
         int (*read_status_switches)(struct kernel *kernel, pid_t tgid, pid_t tid,

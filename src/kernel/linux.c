@@ -374,6 +374,16 @@ static int linux_read_thread(struct kernel *kernel, pid_t tgid, pid_t tid,
         return task_read_stat(to_linux(kernel)->proc_fd, tgid, tid, ret);
 }
 
+static int linux_read_owner(struct kernel *kernel, pid_t tgid, pid_t tid, uid_t *ret)
+{
+        return task_read_owner(to_linux(kernel)->proc_fd, tgid, tid, ret);
+}
+
+static int linux_find_process(struct kernel *kernel, pid_t tid, pid_t *ret_tgid)
+{
+        return task_find_process(to_linux(kernel)->proc_fd, tid, ret_tgid);
+}
+
 /* The netlink socket is shared by all callers: one question at a time. */
 static int linux_read_switches(struct kernel *kernel, pid_t tid, struct kernel_switches *ret)
 {
@@ -488,6 +498,8 @@ static const struct kernel_ops linux_ops = {
         .read_counters = linux_read_counters,
         .read_thread = linux_read_thread,
         .read_counters_once = linux_read_counters_once,
+        .read_owner = linux_read_owner,
+        .find_process = linux_find_process,
         .read_switches = linux_read_switches,
         .read_status_switches = linux_read_status_switches,
         .get_affinity = linux_get_affinity,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
 #include "base/macro.h"
@@ -234,4 +235,30 @@ int task_read_switches(int proc_fd, pid_t tgid, pid_t tid, struct kernel_switche
 
         r = read_status(proc_fd, tgid, tid, &text);
         return r < 0 ? r : thread_parse_switches(text.data, text.length, ret);
+}
+
+/* The folder belongs to the effective user, whether or not the process may be dumped
+ * (fs/proc/base.c:task_dump_owner): its mode is what makes the difference. */
+int task_read_owner(int proc_fd, pid_t tgid, pid_t tid, uid_t *ret)
+{
+        char path[THREAD_PATH_SIZE];
+        struct stat st;
+
+        if (tgid <= 0 || tid <= 0)
+                return -ESRCH;
+        thread_path(path, tgid, tid, "");
+        if (fstatat(proc_fd, path, &st, 0) < 0)
+                return is_gone(-errno) ? -ESRCH : -errno;
+        *ret = st.st_uid;
+        return 0;
+}
+
+/* A thread's own number leads to its folder too, if not to its process's. */
+int task_find_process(int proc_fd, pid_t tid, pid_t *ret_tgid)
+{
+        _cleanup_buffer_ struct buffer text = {0};
+        int r;
+
+        r = read_status(proc_fd, tid, tid, &text);
+        return r < 0 ? r : thread_parse_process(text.data, text.length, ret_tgid);
 }

@@ -23,3 +23,6 @@ int task_read_counters(int fd, struct kernel_counters *ret);
 int task_read_stat(int proc_fd, pid_t tgid, pid_t tid, struct kernel_thread *ret);
 int task_read_allowed(int proc_fd, pid_t tgid, pid_t tid, struct cpuset *ret);
 int task_read_switches(int proc_fd, pid_t tgid, pid_t tid, struct kernel_switches *ret);
+/* As read_owner and find_process of struct kernel_ops say. */
+int task_read_owner(int proc_fd, pid_t tgid, pid_t tid, uid_t *ret);
+int task_find_process(int proc_fd, pid_t tid, pid_t *ret_tgid);

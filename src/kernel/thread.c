@@ -174,6 +174,17 @@ int thread_parse_switches(const char *text, size_t length, struct kernel_switche
         return 0;
 }
 
+int thread_parse_process(const char *text, size_t length, pid_t *ret_tgid)
+{
+        struct scanner rest = {text, text + length};
+        uint64_t tgid;
+
+        if (!find_count(&rest, "Tgid:", &tgid) || tgid == 0 || tgid > INT_MAX)
+                return -EPROTO;
+        *ret_tgid = (pid_t)tgid;
+        return 0;
+}
+
 int thread_parse_allowed(const char *text, size_t length, struct cpuset *ret)
 {
         _cleanup_cpuset_ struct cpuset set = {0};

@@ -20,6 +20,9 @@ int thread_parse_stat(const char *text, size_t length, struct kernel_thread *ret
 /* voluntary_ctxt_switches and nonvoluntary_ctxt_switches of status. */
 int thread_parse_switches(const char *text, size_t length, struct kernel_switches *ret);
 
+/* Tgid of status. */
+int thread_parse_process(const char *text, size_t length, pid_t *ret_tgid);
+
 /* Cpus_allowed of status, never empty. Also -ENOMEM, and -ERANGE for a CPU of CPUSET_MAX or more.
  */
 int thread_parse_allowed(const char *text, size_t length, struct cpuset *ret);

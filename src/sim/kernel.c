@@ -329,6 +329,28 @@ static int sim_read_thread(struct kernel *kernel, pid_t tgid, pid_t tid, struct 
         return 0;
 }
 
+/* All belong to root, and each is a process of its own. */
+static int sim_read_owner(struct kernel *kernel, pid_t tgid, pid_t tid, uid_t *ret)
+{
+        int thread = find(sim(kernel), tid);
+
+        (void)tgid;
+        if (thread < 0)
+                return thread;
+        *ret = 0;
+        return 0;
+}
+
+static int sim_find_process(struct kernel *kernel, pid_t tid, pid_t *ret_tgid)
+{
+        int thread = find(sim(kernel), tid);
+
+        if (thread < 0)
+                return thread;
+        *ret_tgid = tid;
+        return 0;
+}
+
 static int sim_read_switches(struct kernel *kernel, pid_t tid, struct kernel_switches *ret)
 {
         (void)kernel;
@@ -492,6 +514,8 @@ static const struct kernel_ops ops = {
         .read_counters = sim_read_counters,
         .read_thread = sim_read_thread,
         .read_counters_once = sim_read_counters_once,
+        .read_owner = sim_read_owner,
+        .find_process = sim_find_process,
         .read_switches = sim_read_switches,
         .read_status_switches = sim_read_status_switches,
         .get_affinity = sim_get_affinity,

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "api/server.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <utlist.h>
+
+#include "api/connection.h"
+
+/* How late a deadline may be met, so that the kernel can join wake-ups. */
+#define TIMER_SLACK_USEC 50000U
+/* Out of descriptors or memory: the next try to take a connection. */
+#define ACCEPT_AGAIN (NSEC_PER_SEC)
+/* Notices of dropped clients: so many at once, and one more in that time. */
+#define NOTICES_AT_ONCE 10
+#define NOTICE_EVERY    (10 * NSEC_PER_SEC)
+
+void api_fault_done(struct api_fault *fault)
+{
+        free(fault->file);
+        free(fault->pointer);
+        free(fault->expected);
+        *fault = (struct api_fault){0};
+}
+
+nsec_t server_now(const struct server *server)
+{
+        uint64_t usec = 0;
+
+        (void)sd_event_now(server->event, CLOCK_MONOTONIC, &usec);
+        return usec * NSEC_PER_USEC;
+}
+
+bool server_shows_all(const struct server *server, const struct peer *caller)
+{
+        return caller->privileged || server->settings.observe_all;
+}
+
+bool server_shows(const struct server *server, const struct peer *caller, uid_t uid)
+{
+        return caller->uid == uid || server_shows_all(server, caller);
+}
+
+/* Turns */
+
+void server_queue(struct server *server, struct connection *connection)
+{
+        connection->has_turn = true;
+        DL_APPEND2(server->turns, connection, turn_prev, turn_next);
+        (void)sd_event_source_set_enabled(server->turn, SD_EVENT_ON);
+}
+
+static void unqueue(struct server *server, struct connection *connection)
+{
+        connection->has_turn = false;
+        DL_DELETE2(server->turns, connection, turn_prev, turn_next);
+}
+
+static int on_turn(sd_event_source *source, void *userdata)
+{
+        struct server *server = userdata;
+        struct connection *connection = server->turns;
+
+        if (connection) {
+                unqueue(server, connection);
+                connection_take_turn(connection);
+        }
+        return server->turns ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+/* Deadlines */
+
+void server_wake_by(struct server *server, nsec_t at)
+{
+        if (at >= server->timer_at)
+                return;
+        server->timer_at = at;
+        (void)sd_event_source_set_time(server->timer, at / NSEC_PER_USEC);
+        (void)sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT);
+}
+
+static void accept_again(struct server *server)
+{
+        server->accept_again_at = 0;
+        (void)sd_event_source_set_enabled(server->accept, SD_EVENT_ON);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct server *server = userdata;
+        struct connection *connection, *next;
+        nsec_t now = server_now(server), at = NSEC_INFINITY;
+
+        (void)source;
+        (void)usec;
+        server->timer_at = NSEC_INFINITY;
+        if (server->accept_again_at != 0 && now >= server->accept_again_at)
+                accept_again(server);
+        DL_FOREACH_SAFE(server->connections, connection, next)
+        {
+                nsec_t look_at = connection_look(connection, now);
+
+                at = MIN(at, look_at);
+        }
+        if (server->accept_again_at != 0)
+                at = MIN(at, server->accept_again_at);
+        server_wake_by(server, at);
+        return 0;
+}
+
+/* Notices */
+
+static void tell(struct server *server, const struct notice *notice)
+{
+        if (server->host.on_notice)
+                server->host.on_notice(notice, server->host.userdata);
+}
+
+/* Whether one more notice may be told now. */
+static bool may_tell(struct server *server)
+{
+        nsec_t now = server_now(server);
+        double earned = (double)(now - server->notices_at) / (double)NOTICE_EVERY;
+
+        server->notices_at = now;
+        server->notices_left = MIN(server->notices_left + earned, (double)NOTICES_AT_ONCE);
+        if (server->notices_left < 1) {
+                server->n_silenced++;
+                return false;
+        }
+        server->notices_left--;
+        return true;
+}
+
+void server_tell_dropped(struct server *server, const struct peer *peer, const char *reason)
+{
+        char line[160], others[48] = "";
+        const struct notice notice = {
+                .kind = NOTICE_CLIENT_DROPPED,
+                .level = LOG_NOTICE,
+                .text = line,
+                .tgid = peer->pid,
+                .detail = reason,
+        };
+
+        if (!may_tell(server))
+                return;
+        if (server->n_silenced > 0)
+                snprintf(others, sizeof(others), "; %u others were not told", server->n_silenced);
+        server->n_silenced = 0;
+        snprintf(line, sizeof(line), "dropped a client (process %d, user %u): %s%s", peer->pid,
+                 peer->uid, reason, others);
+        tell(server, &notice);
+}
+
+/* Taking connections */
+
+void server_forget(struct server *server, struct connection *connection)
+{
+        if (connection->has_turn)
+                unqueue(server, connection);
+        DL_DELETE(server->connections, connection);
+        limits_release(&server->limits, connection->user);
+        if (server->accept_again_at != 0)
+                accept_again(server);
+}
+
+/* Nothing can be taken for want of descriptors or memory: listens again when there may be some. */
+static void pause_accepting(struct server *server, int error)
+{
+        char line[128];
+        const struct notice notice = {
+                .kind = NOTICE_CLIENT_DROPPED,
+                .level = LOG_WARNING,
+                .text = line,
+                .detail = "no descriptors",
+        };
+
+        (void)sd_event_source_set_enabled(server->accept, SD_EVENT_OFF);
+        server->accept_again_at = server_now(server) + ACCEPT_AGAIN;
+        server_wake_by(server, server->accept_again_at);
+        if (server->told_shortage)
+                return;
+        server->told_shortage = true;
+        snprintf(line, sizeof(line), "clients have to wait: no connection can be taken (%s)",
+                 strerrorname_np(-error));
+        tell(server, &notice);
+}
+
+/* Says why there is no room, as far as that fits into the socket, which it does. */
+static void turn_away(struct server *server, int fd, const struct peer *peer, unsigned limit)
+{
+        _cleanup_(varlink_stream_done) struct varlink_stream stream;
+        json_auto_t *parameters = json_pack("{s:i}", "limit", (int)limit);
+        const struct varlink_reply reply = {.error = "io.balancerd.TooManyConnections",
+                                            .parameters = parameters};
+
+        varlink_stream_init(&stream, fd);
+        if (parameters && varlink_reply_put(&stream, &reply) >= 0)
+                (void)varlink_stream_send(&stream);
+        server_tell_dropped(server, peer, "too many connections");
+}
+
+/* FD is taken over. */
+static int admit(struct server *server, int fd)
+{
+        _cleanup_close_ int owned = fd;
+        struct user *user;
+        struct peer peer;
+        unsigned limit;
+        int r;
+
+        r = peer_read(fd, server->settings.group, &peer);
+        if (r < 0)
+                return r;
+        r = limits_admit(&server->limits, &peer, server->settings.connections_per_user,
+                         server_now(server), &user, &limit);
+        if (r < 0)
+                return r;
+        if (r != ADMISSION_GRANTED) {
+                turn_away(server, TAKE_FD(owned), &peer, limit);
+                return 0;
+        }
+        r = connection_new(server, fd, &peer, user);
+        if (r < 0) {
+                limits_release(&server->limits, user);
+                return r;
+        }
+        (void)TAKE_FD(owned);
+        return 0;
+}
+
+static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        struct server *server = userdata;
+        int client;
+
+        (void)source;
+        (void)revents;
+        client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client < 0) {
+                if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+                        pause_accepting(server, -errno);
+                return 0;
+        }
+        server->told_shortage = false;
+        (void)admit(server, client); /* where it fails the client sees its connection end */
+        return 0;
+}
+
+/* Lifetime */
+
+static int add_sources(struct server *server)
+{
+        sd_event_source **sources[] = {&server->accept, &server->turn, &server->timer};
+        int r;
+
+        r = sd_event_add_io(server->event, &server->accept, server->fd, EPOLLIN, on_accept, server);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(server->event, &server->turn, on_turn, server);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(server->turn, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(server->event, &server->timer, CLOCK_MONOTONIC, 0, TIMER_SLACK_USEC,
+                              on_timer, server);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(server->timer, SD_EVENT_OFF);
+        for (size_t i = 0; i < ARRAY_SIZE(sources) && r >= 0; i++)
+                r = sd_event_source_set_priority(*sources[i], SERVER_PRIORITY);
+        return r;
+}
+
+int server_new(struct server **ret, sd_event *event, int fd, const struct api_host *host,
+               const struct api_settings *settings)
+{
+        _cleanup_(server_freep) struct server *server = NULL;
+        int r;
+
+        server = calloc(1, sizeof(*server));
+        if (!server) {
+                close(fd);
+                return -ENOMEM;
+        }
+        server->event = sd_event_ref(event);
+        server->fd = fd;
+        server->host = *host;
+        server->settings = *settings;
+        server->started_at = clock_now_nsec(CLOCK_REALTIME);
+        server->timer_at = NSEC_INFINITY;
+        server->notices_left = NOTICES_AT_ONCE;
+        server->notices_at = server_now(server);
+        r = add_sources(server);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(server);
+        return 0;
+}
+
+void server_free(struct server *server)
+{
+        struct connection *connection, *next;
+
+        if (!server)
+                return;
+        server->accept_again_at = 0;
+        DL_FOREACH_SAFE(server->connections, connection, next)
+        connection_free(connection);
+        monitor_done(&server->monitor);
+        limits_done(&server->limits);
+        sd_event_source_disable_unref(server->accept);
+        sd_event_source_disable_unref(server->turn);
+        sd_event_source_disable_unref(server->timer);
+        sd_event_unref(server->event);
+        close(server->fd);
+        free(server);
+}
+
+void server_configure(struct server *server, const struct api_settings *settings)
+{
+        server->settings = *settings;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* io.balancerd.ListThreads and Explain. */
+
+#include <errno.h>
+
+#include "api/encode.h"
+#include "api/methods.h"
+#include "api/sentence.h"
+
+/* Threads looked at in one turn: of those that are not watched files are read. */
+#define THREADS_PER_TURN 32U
+/* TIDs that are asked for at once. Each time all that are known are looked through. */
+#define TIDS_AT_ONCE 1024U
+/* Decisions that fit into one reply beside all the rest. */
+#define DECISIONS_TOLD 64U
+
+/* Looks at the thread TID for the caller. Returns 0, -ESRCH where he may not see it, or -ENOMEM. */
+static int look(const struct connection *connection, pid_t tid, struct thread_view *ret)
+{
+        struct balancer *balancer = connection->server->host.balancer;
+        _cleanup_(thread_view_done) struct thread_view view = {0};
+        pid_t tgid;
+        uid_t uid;
+        int r;
+
+        r = balancer_inspect_owner(balancer, tid, &tgid, &uid);
+        if (r < 0)
+                return r;
+        if (!server_shows(connection->server, &connection->peer, uid))
+                return -ESRCH;
+        r = balancer_inspect_thread(balancer, tid, &view);
+        if (r < 0)
+                return r;
+        /* The number may have another owner by now. */
+        if (!server_shows(connection->server, &connection->peer, view.uid))
+                return -ESRCH;
+        *ret = view;
+        view = (struct thread_view){0};
+        return 0;
+}
+
+struct thread_list {
+        struct producer producer;
+        pid_t tid, tgid; /* asked for; 0: any */
+        bool all;
+        pid_t tids[TIDS_AT_ONCE];
+        unsigned n_tids, next;
+        bool exhausted; /* there are no more than these */
+        json_t *held;   /* to be told next: whether it is the last is known then */
+};
+
+static void thread_list_free(struct producer *producer)
+{
+        struct thread_list *list = CONTAINER_OF(producer, struct thread_list, producer);
+
+        json_decref(list->held);
+        free(list);
+}
+
+/* The next TID, or 0 at the end. */
+static pid_t next_tid(struct thread_list *list, const struct balancer *balancer)
+{
+        pid_t last;
+
+        if (list->next == list->n_tids && !list->exhausted) {
+                last = list->n_tids > 0 ? list->tids[list->n_tids - 1] : 0;
+                list->n_tids = balancer_inspect_tids(balancer, last, list->tgid, list->all,
+                                                     list->tids, TIDS_AT_ONCE);
+                list->next = 0;
+                list->exhausted = list->n_tids < TIDS_AT_ONCE;
+        }
+        return list->next < list->n_tids ? list->tids[list->next++] : 0;
+}
+
+/* All were looked at: tells the last. */
+static int thread_list_end(struct thread_list *list, struct connection *connection)
+{
+        int r;
+
+        if (list->held)
+                r = connection_reply(connection, TAKE_PTR(list->held), false);
+        else
+                r = connection_refuse(connection, "io.balancerd.NoSuchThread",
+                                      list->tid > 0 ? json_pack("{s:i}", "tid", (int)list->tid)
+                                                    : json_object());
+        return r < 0 ? r : PROGRESS_END;
+}
+
+/* Tells the one before, and holds this one back. */
+static int thread_list_add(struct thread_list *list, struct connection *connection, pid_t tid)
+{
+        _cleanup_(thread_view_done) struct thread_view view = {0};
+        json_t *encoded;
+        int r;
+
+        r = look(connection, tid, &view);
+        if (r < 0 || (list->tgid > 0 && view.tgid != list->tgid))
+                return r == -ENOMEM ? r : 0;
+        encoded =
+                json_pack("{s:o}", "thread", encode_thread(&view, server_now(connection->server)));
+        if (!encoded)
+                return -ENOMEM;
+        r = list->held ? connection_reply(connection, TAKE_PTR(list->held), true) : 0;
+        list->held = encoded;
+        return r;
+}
+
+static int thread_list_produce(struct producer *producer, struct connection *connection)
+{
+        struct thread_list *list = CONTAINER_OF(producer, struct thread_list, producer);
+
+        for (unsigned i = 0; i < THREADS_PER_TURN; i++) {
+                pid_t tid = next_tid(list, connection->server->host.balancer);
+                int r;
+
+                if (tid == 0)
+                        return thread_list_end(list, connection);
+                r = thread_list_add(list, connection, tid);
+                if (r < 0)
+                        return r;
+        }
+        return PROGRESS_MORE;
+}
+
+int method_list_threads(const struct call *call)
+{
+        pid_t tid = 0, tgid = 0;
+        bool all = false;
+        const struct parameter parameters[] = {
+                {.name = "tid", .ret_pid = &tid},
+                {.name = "pid", .ret_pid = &tgid},
+                {.name = "all", .ret_flag = &all},
+        };
+        struct thread_list *list;
+        int r;
+
+        if (!call_read(call, parameters, ARRAY_SIZE(parameters), &r))
+                return r;
+        list = calloc(1, sizeof(*list));
+        if (!list)
+                return -ENOMEM;
+        list->producer =
+                (struct producer){.produce = thread_list_produce, .free = thread_list_free};
+        list->tid = tid;
+        list->tgid = tgid;
+        list->all = all;
+        if (tid > 0) {
+                list->tids[list->n_tids++] = tid;
+                list->exhausted = true;
+        }
+        return call_produce(call, &list->producer);
+}
+
+/* Whether the decision was about this very thread, and not about an earlier one of its number. */
+static bool concerns(const struct decision *decision, const struct thread_view *view)
+{
+        return decision->tid == view->tid && decision->start_ticks == view->start_ticks;
+}
+
+/* The last decisions about the thread, the oldest first. */
+static json_t *encode_decisions(const struct decisions *decisions, const struct thread_view *view)
+{
+        json_auto_t *array = json_array();
+        uint64_t number = decisions_count(decisions);
+
+        while (number-- > 0 && json_array_size(array) < DECISIONS_TOLD) {
+                const struct decision *decision = decisions_get(decisions, number);
+
+                if (!decision)
+                        break;
+                if (concerns(decision, view) &&
+                    json_array_insert_new(array, 0, encode_decision(decision)) < 0)
+                        return NULL;
+        }
+        return json_incref(array);
+}
+
+int method_explain(const struct call *call)
+{
+        const struct balancer *balancer = call->server->host.balancer;
+        _cleanup_(thread_view_done) struct thread_view view = {0};
+        pid_t tid = 0;
+        const struct parameter parameters[] = {{.name = "tid", .required = true, .ret_pid = &tid}};
+        char text[SENTENCE_SIZE];
+        int r;
+
+        if (!call_read(call, parameters, ARRAY_SIZE(parameters), &r))
+                return r;
+        r = look(call->connection, tid, &view);
+        if (r == -ESRCH)
+                return call_refuse(call, "io.balancerd.NoSuchThread",
+                                   json_pack("{s:i}", "tid", (int)tid));
+        if (r < 0)
+                return r;
+        sentence_explain(&view, text);
+        return call_reply(call, json_pack("{s:o, s:s, s:o}", "thread",
+                                          encode_thread(&view, server_now(call->server)), "text",
+                                          text, "decisions",
+                                          encode_decisions(balancer_decisions(balancer), &view)));
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "balancerd/serving.h"
+
+#include <errno.h>
+#include <grp.h>
+
+#include "api/socket.h"
+#include "base/log.h"
+
+/* Its members may do what root may. */
+#define PRIVILEGED_GROUP "balancerd"
+
+#define CONNECTIONS_PER_USER 32U
+
+struct serving {
+        struct server *server;
+        int runtime_fd;
+        bool removes_socket; /* it was made here, and nobody keeps it */
+};
+
+static gid_t privileged_group(void)
+{
+        const struct group *group = getgrnam(PRIVILEGED_GROUP);
+
+        return group ? group->gr_gid : GID_NONE;
+}
+
+/* The socket that systemd passed, or one of our own. */
+static int take_or_make_socket(struct serving *serving, const struct serving_options *options)
+{
+        int fd;
+
+        fd = notify_take_listener(options->notify);
+        if (fd >= 0)
+                return fd;
+        fd = socket_listen(serving->runtime_fd);
+        if (fd == -EEXIST)
+                return log_error_errno(fd, SOCKET_NAME " in the runtime directory is no socket");
+        if (fd < 0)
+                return log_error_errno(fd, "cannot make the socket " SOCKET_NAME);
+        serving->removes_socket = !notify_store_listener(options->notify, fd);
+        return fd;
+}
+
+int serving_new(struct serving **ret, sd_event *event, const struct api_host *host,
+                const struct serving_options *options)
+{
+        const struct api_settings settings = {
+                .connections_per_user = CONNECTIONS_PER_USER,
+                .group = privileged_group(),
+        };
+        struct serving *serving;
+        int fd, r;
+
+        serving = calloc(1, sizeof(*serving));
+        if (!serving)
+                return log_error_errno(-ENOMEM, "cannot serve");
+        serving->runtime_fd = options->runtime_fd;
+        fd = take_or_make_socket(serving, options);
+        r = fd < 0 ? fd : server_new(&serving->server, event, fd, host, &settings);
+        if (r < 0) {
+                if (fd >= 0)
+                        log_error_errno(r, "cannot serve");
+                serving_free(serving);
+                return r;
+        }
+        *ret = serving;
+        return 0;
+}
+
+void serving_free(struct serving *serving)
+{
+        if (!serving)
+                return;
+        server_free(serving->server);
+        if (serving->removes_socket)
+                socket_remove(serving->runtime_fd);
+        free(serving);
+}
+
+void serving_tell_decision(struct serving *serving)
+{
+        if (serving)
+                monitor_tell_decision(&serving->server->monitor);
+}
+
+void serving_tell_notice(struct serving *serving, const struct notice *notice)
+{
+        if (serving)
+                monitor_tell_notice(&serving->server->monitor, notice);
+}

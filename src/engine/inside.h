@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a balancer consists of: for balancer.c, which runs it, and inspect.c, which only looks. */
+
+#include "engine/balancer.h"
+#include "engine/sampler.h"
+#include "policy/plan.h"
+
+/* A move that is with the mover. */
+struct flight {
+        bool used;
+        struct decision decision;
+};
+
+struct balancer {
+        struct kernel *kernel;
+        struct balancer_options options;
+        struct sampler sampler;
+        struct mover *mover; /* NULL while observing */
+        struct pace pace;
+        struct plan plan;
+        struct decisions *decisions;
+        float *lags;
+        unsigned lags_capacity;
+        struct flight *flights; /* by the cookie of the request */
+        unsigned flights_capacity;
+        nsec_t stuck_told; /* since when the stuck move was under way that was told last */
+        nsec_t interval;   /* between the last two samples; 0: there was one only */
+        struct balancer_counts counts;
+};
+
+/* As the kernel counts: 120 + nice value, 99 - real-time priority. */
+int balancer_prio(const struct kernel_thread *stat);

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "engine/inspect.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <utlist.h>
+
+#include "engine/inside.h"
+#include "engine/watch.h"
+
+const char *verdict_to_string(enum verdict verdict)
+{
+        switch (verdict) {
+        case VERDICT_UNWATCHED:
+                return "unwatched";
+        case VERDICT_KERNEL_THREAD:
+                return "kernelThread";
+        case VERDICT_DEADLINE:
+                return "deadline";
+        case VERDICT_PINNED:
+                return "pinned";
+        case VERDICT_REALTIME:
+                return "realtime";
+        case VERDICT_SELF:
+                return "self";
+        case VERDICT_LEFT_ALONE:
+                return "leftAlone";
+        case VERDICT_MOVING:
+                return "moving";
+        case VERDICT_ASLEEP:
+                return "asleep";
+        case VERDICT_CONTENT:
+                return "content";
+        case VERDICT_SETTLING:
+                return "settling";
+        case VERDICT_PATIENT:
+                return "patient";
+        case VERDICT_NOWHERE_BETTER:
+                return "nowhereBetter";
+        case VERDICT_CANDIDATE:
+                return "candidate";
+        case VERDICT_SWITCHED_OFF:
+                return "switchedOff";
+        }
+        abort();
+}
+
+/* The whole */
+
+void balancer_state_done(struct balancer_state *state)
+{
+        cpuset_done(&state->online);
+        cpuset_done(&state->unbalanced);
+}
+
+static int list_cpus(const struct sampler *s, struct cpuset *ret_online,
+                     struct cpuset *ret_unbalanced)
+{
+        _cleanup_cpuset_ struct cpuset online = {0}, unbalanced = {0};
+
+        for (unsigned i = 0; i < s->topology->n_cpus; i++) {
+                unsigned id = s->topology->cpus[i].id;
+                int r;
+
+                r = cpuset_add(&online, id);
+                if (r >= 0 && !s->cpus[i].balanced)
+                        r = cpuset_add(&unbalanced, id);
+                if (r < 0)
+                        return r;
+        }
+        *ret_online = TAKE_CPUSET(online);
+        *ret_unbalanced = TAKE_CPUSET(unbalanced);
+        return 0;
+}
+
+int balancer_inspect(const struct balancer *b, struct balancer_state *ret)
+{
+        struct balancer_state state = {
+                .observing = b->options.observe,
+                .trouble = b->pace.trouble,
+                .interval = b->interval,
+                .n_narrow = b->sampler.ledger ? ledger_count(b->sampler.ledger) : 0,
+        };
+        int r;
+
+        r = list_cpus(&b->sampler, &state.online, &state.unbalanced);
+        if (r < 0)
+                return r;
+        balancer_get_counts(b, &state.counts);
+        memcpy(state.missing, b->sampler.sources.missing, sizeof(state.missing));
+        *ret = state;
+        return 0;
+}
+
+/* CPUs */
+
+bool balancer_inspect_cpu(const struct balancer *b, unsigned i, struct cpu_view *ret)
+{
+        const struct sampler *s = &b->sampler;
+        const struct topology_cpu *cpu;
+        const struct hot *hot;
+
+        if (i >= s->topology->n_cpus)
+                return false;
+        cpu = &s->topology->cpus[i];
+        *ret = (struct cpu_view){
+                .cpu = cpu->id,
+                .core = cpu->core,
+                .llc = cpu->llc,
+                .node = cpu->node,
+                .capacity = cpu->capacity,
+                .balanced = s->cpus[i].balanced,
+                .idle = s->cpus[i].idle,
+                .waiting = s->cpus[i].waited,
+        };
+        DL_FOREACH(s->threads.hot, hot)
+        {
+                if (hot->cpu != i || hot->stat_at == 0)
+                        continue;
+                ret->n_threads++;
+                ret->demand += demand_value(&hot->demand);
+        }
+        return true;
+}
+
+/* Threads */
+
+void thread_view_done(struct thread_view *view)
+{
+        cpuset_done(&view->affinity);
+}
+
+/* A heap with the largest at its root: of all that are pushed the N smallest stay. */
+static void sift_down(pid_t *heap, unsigned n, unsigned i)
+{
+        for (;;) {
+                unsigned largest = i, left = 2 * i + 1, right = left + 1;
+                pid_t other;
+
+                if (left < n && heap[left] > heap[largest])
+                        largest = left;
+                if (right < n && heap[right] > heap[largest])
+                        largest = right;
+                if (largest == i)
+                        return;
+                other = heap[i];
+                heap[i] = heap[largest];
+                heap[largest] = other;
+                i = largest;
+        }
+}
+
+static void sift_up(pid_t *heap, unsigned i)
+{
+        for (; i > 0 && heap[i] > heap[(i - 1) / 2]; i = (i - 1) / 2) {
+                pid_t other = heap[i];
+
+                heap[i] = heap[(i - 1) / 2];
+                heap[(i - 1) / 2] = other;
+        }
+}
+
+static void sort_heap(pid_t *heap, unsigned n)
+{
+        while (n > 1) {
+                pid_t largest = heap[0];
+
+                heap[0] = heap[--n];
+                heap[n] = largest;
+                sift_down(heap, n, 0);
+        }
+}
+
+static unsigned keep_smallest(pid_t *heap, unsigned n, unsigned n_max, pid_t tid)
+{
+        if (n < n_max) {
+                heap[n] = tid;
+                sift_up(heap, n);
+                return n + 1;
+        }
+        if (tid < heap[0]) {
+                heap[0] = tid;
+                sift_down(heap, n, 0);
+        }
+        return n;
+}
+
+unsigned balancer_inspect_tids(const struct balancer *b, pid_t after, pid_t tgid, bool all,
+                               pid_t *ret_tids, unsigned n)
+{
+        const struct thread *thread, *next;
+        unsigned found = 0;
+
+        HASH_ITER (hh, b->sampler.threads.by_tid, thread, next) {
+                if (thread->tid <= after || (!all && !thread->hot) ||
+                    (tgid != 0 && thread->tgid != tgid))
+                        continue;
+                found = keep_smallest(ret_tids, found, n, thread->tid);
+        }
+        sort_heap(ret_tids, found);
+        return found;
+}
+
+/* The process of TID: that by which it is known, or what the kernel says. */
+int balancer_inspect_owner(struct balancer *b, pid_t tid, pid_t *ret_tgid, uid_t *ret_uid)
+{
+        const struct kernel_ops *ops = b->kernel->ops;
+        const struct thread *thread = threads_find(&b->sampler.threads, tid);
+        pid_t tgid = thread ? thread->tgid : 0;
+        int r = -ESRCH;
+
+        if (thread)
+                r = ops->read_owner(b->kernel, tgid, tid, ret_uid);
+        if (r < 0) {
+                /* Not met yet, or its number belongs to another by now. */
+                r = ops->find_process(b->kernel, tid, &tgid);
+                if (r >= 0)
+                        r = ops->read_owner(b->kernel, tgid, tid, ret_uid);
+        }
+        if (r < 0)
+                return r == -ENOMEM ? r : -ESRCH;
+        *ret_tgid = tgid;
+        return 0;
+}
+
+static enum verdict judge(const struct balancer *b, const struct hot *hot)
+{
+        const struct sampler *s = &b->sampler;
+        unsigned flags = watch_flags(s, hot);
+
+        if (hot->stat.kernel_thread)
+                return VERDICT_KERNEL_THREAD;
+        if (!(flags & THREAD_RUNNABLE))
+                return VERDICT_ASLEEP;
+        return VERDICT_CONTENT;
+}
+
+/* The hot half of the thread that STAT is of, or NULL. */
+static const struct hot *find_hot(struct balancer *b, pid_t tid, const struct kernel_thread *stat)
+{
+        const struct thread *thread = threads_find(&b->sampler.threads, tid);
+
+        return thread && thread->start_ticks == stat->start_ticks ? thread->hot : NULL;
+}
+
+/* The mask that is the owner's choice: what the sampler took for it, while the thread may be narrow
+ * for the time of a move. */
+static int read_affinity(struct balancer *b, const struct hot *hot, struct thread_view *view)
+{
+        if (hot && hot->in_flight && hot->mask_at != 0)
+                return cpuset_copy(&view->affinity, sampler_mask(&b->sampler, hot));
+        return b->kernel->ops->get_affinity(b->kernel, view->tid, &view->affinity);
+}
+
+static void fill_watched(const struct balancer *b, const struct hot *hot, struct thread_view *view)
+{
+        view->watched = true;
+        view->cpu = b->sampler.topology->cpus[hot->cpu].id;
+        view->run = MIN(hot->demand.run, 1.0F);
+        view->wait = demand_wait(&hot->demand);
+        view->demand = demand_value(&hot->demand);
+        view->moved_at = hot->left_at;
+        view->verdict = judge(b, hot);
+}
+
+int balancer_inspect_thread(struct balancer *b, pid_t tid, struct thread_view *ret)
+{
+        _cleanup_(thread_view_done) struct thread_view view = {.tid = tid};
+        struct kernel_thread stat;
+        const struct hot *hot;
+        int r;
+
+        r = balancer_inspect_owner(b, tid, &view.tgid, &view.uid);
+        if (r < 0)
+                return r;
+        r = b->kernel->ops->read_thread(b->kernel, view.tgid, tid, &stat);
+        if (r < 0)
+                return r == -ENOMEM ? r : -ESRCH;
+        hot = find_hot(b, tid, &stat);
+        r = read_affinity(b, hot, &view);
+        if (r < 0)
+                return r == -ENOMEM ? r : -ESRCH;
+        view.start_ticks = stat.start_ticks;
+        memcpy(view.comm, stat.comm, sizeof(view.comm));
+        view.cpu = stat.cpu;
+        view.state = stat.state;
+        view.prio = balancer_prio(&stat);
+        view.verdict = stat.kernel_thread ? VERDICT_KERNEL_THREAD : VERDICT_UNWATCHED;
+        if (hot && hot->stat_at != 0)
+                fill_watched(b, hot, &view);
+        *ret = view;
+        view = (struct thread_view){0};
+        return 0;
+}
