@@ -8,5 +8,6 @@ SOURCE = Path(os.environ.get("top_srcdir", Path(__file__).resolve().parents[2]))
 BUILD = Path(os.environ.get("top_builddir", os.getcwd())).resolve()
 
 BALANCERD = BUILD / "balancerd"
+BALANCECTL = BUILD / "balancectl"
 HOG = BUILD / "tests/outside/hog"
 SLEEPERS = BUILD / "tests/bench/sleepers"

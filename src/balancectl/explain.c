@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* balancectl explain: a thread, why it is where it is, and what was decided about it. */
+
+#include "balancectl/cells.h"
+#include "balancectl/events.h"
+#include "balancectl/fields.h"
+#include "balancectl/print.h"
+#include "balancectl/session.h"
+#include "balancectl/verbs.h"
+
+static void print_thread(const struct terminal *terminal, const json_t *thread)
+{
+        char tid[WORDS_SIZE], pid[WORDS_SIZE], uid[WORDS_SIZE], cpu[WORDS_SIZE];
+        char priority[WORDS_SIZE];
+
+        print_card(terminal, "Thread", "%s (%s) of process %s, user %s",
+                   cell_integer(thread, "tid", tid), field_text(thread, "comm", "-"),
+                   cell_integer(thread, "pid", pid), cell_integer(thread, "uid", uid));
+        print_card(terminal, "Where", "CPU %s, permitted %s", cell_integer(thread, "cpu", cpu),
+                   field_text(thread, "affinity", "-"));
+        print_card(terminal, "State", "%s, priority %s", field_text(thread, "state", "-"),
+                   cell_integer(thread, "priority", priority));
+}
+
+static void print_load(const struct terminal *terminal, const json_t *thread)
+{
+        char run[WORDS_SIZE], wait[WORDS_SIZE], demand[WORDS_SIZE], ago[WORDS_SIZE];
+
+        if (!field_flag(thread, "watched"))
+                return;
+        print_card(terminal, "Load", "runs %s, waits %s, would use %s of a CPU",
+                   cell_share(thread, "run", run), cell_share(thread, "wait", wait),
+                   cell_share(thread, "demand", demand));
+        if (json_object_get(thread, "movedAgoUSec"))
+                print_card(terminal, "Moved", "%s ago", cell_span(thread, "movedAgoUSec", ago));
+}
+
+static void print_history(const struct terminal *terminal, const json_t *decisions)
+{
+        size_t n = json_array_size(decisions);
+
+        if (n == 0)
+                print_card(terminal, "History", "nothing was decided about it lately");
+        else
+                print_card(terminal, "History", "%zu decision%s", n, n == 1 ? "" : "s");
+        for (size_t i = 0; i < n; i++)
+                print_decision(terminal, json_array_get(decisions, i));
+}
+
+static void print(const struct terminal *terminal, const json_t *reply)
+{
+        const json_t *thread = json_object_get(reply, "thread");
+
+        print_thread(terminal, thread);
+        print_load(terminal, thread);
+        print_card(terminal, "Verdict", "%s", cell_verdict(thread));
+        print_card(terminal, "Why", "%s", field_text(reply, "text", "-"));
+        print_history(terminal, json_object_get(reply, "decisions"));
+}
+
+/* A process's number alone means its first thread. */
+static void tell_others(const struct request *request, const json_t *thread)
+{
+        int64_t pid;
+
+        if (request->legend && field_integer(thread, "pid", &pid) && pid == request->pid)
+                fprintf(stderr,
+                        "this is thread %d alone; all threads of process %d: balancectl "
+                        "explain -a %d\n",
+                        request->pid, request->pid, request->pid);
+}
+
+/* Explains one thread. Returns 0, SESSION_REFUSED where it has ended since it was listed
+ * (IS_LISTED), or an error that has been told. */
+static int explain_one(const struct request *request, struct session *session, int64_t tid,
+                       bool is_listed)
+{
+        _cleanup_(varlink_reply_done) struct varlink_reply reply = {0};
+        json_t *parameters = json_pack("{sI}", "tid", (json_int_t)tid);
+        int r;
+
+        if (!parameters)
+                return session_tell_no_memory();
+        r = session_send(session, "Explain", parameters, false);
+        if (r < 0)
+                return r;
+        r = session_receive(session, &reply);
+        if (r < 0)
+                return r;
+        if (r == SESSION_REFUSED && is_listed && session_is_refusal(&reply, "NoSuchThread"))
+                return r;
+        if (r == SESSION_REFUSED)
+                return session_tell_refusal(&reply);
+        if (request->json != JSON_MODE_OFF)
+                return print_json(reply.parameters, request->json);
+        print(&request->terminal, reply.parameters);
+        if (!is_listed)
+                tell_others(request, json_object_get(reply.parameters, "thread"));
+        return 0;
+}
+
+static int explain_list(const struct request *request, struct session *session, const json_t *list)
+{
+        bool separate = false;
+
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                int64_t tid;
+                int r;
+
+                if (!field_integer(json_array_get(list, i), "tid", &tid))
+                        continue;
+                if (separate && request->json == JSON_MODE_OFF)
+                        (void)putchar('\n');
+                r = explain_one(request, session, tid, true);
+                if (r < 0)
+                        return r;
+                separate = r == 0;
+        }
+        return 0;
+}
+
+static int explain_all(const struct request *request, struct session *session)
+{
+        json_t *parameters = json_pack("{sisb}", "pid", request->pid, "all", true);
+        json_auto_t *list = NULL;
+        int r;
+
+        if (!parameters)
+                return session_tell_no_memory();
+        r = session_list(session, "ListThreads", parameters, "thread", &list);
+        return r < 0 ? r : explain_list(request, session, list);
+}
+
+int verb_explain(const struct request *request)
+{
+        _cleanup_session_ struct session session = {0};
+        int r;
+
+        r = session_open(&session, request);
+        if (r < 0)
+                return r;
+        return request->all_tasks ? explain_all(request, &session)
+                                  : explain_one(request, &session, request->pid, false);
+}

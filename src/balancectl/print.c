@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "balancectl/print.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+#include "balancectl/session.h"
+
+/* As in varlink/message.c: fractions are shares and loads. */
+#define USUAL_FLAGS (JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6))
+
+int print_json(const json_t *value, enum json_mode mode)
+{
+        _cleanup_free_ char *text = NULL;
+
+        text = json_dumps(value,
+                          USUAL_FLAGS | (mode == JSON_MODE_PRETTY ? JSON_INDENT(4) : JSON_COMPACT));
+        if (!text)
+                return session_tell_no_memory();
+        (void)puts(text);
+        return 0;
+}
+
+int flush_output(void)
+{
+        int r = ferror(stdout) ? -EIO : 0;
+
+        if (fflush(stdout) != 0)
+                r = -errno;
+        clearerr(stdout);
+        if (r < 0 && r != -EPIPE)
+                fprintf(stderr, "balancectl: cannot write: %s\n", strerror(-r));
+        return r;
+}
+
+void print_card(const struct terminal *terminal, const char *key, const char *format, ...)
+{
+        va_list args;
+
+        if (key)
+                printf("%*s%s%s:%s ", CARD_KEY_WIDTH - (int)strlen(key), "",
+                       terminal_on(terminal, COLOUR_HEADER), key,
+                       terminal_off(terminal, COLOUR_HEADER));
+        else
+                printf("%*s", CARD_KEY_WIDTH + 2, "");
+        va_start(args, format);
+        (void)vprintf(format, args);
+        va_end(args);
+        (void)putchar('\n');
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Output that is no table: JSON, and lines of "key: value". */
+
+#include <jansson.h>
+
+#include "balancectl/request.h"
+#include "base/macro.h"
+
+/* VALUE, an object or array, and a newline. Returns 0, or -ENOMEM, which has been told. */
+int print_json(const json_t *value, enum json_mode mode);
+
+/* Hands over what was printed so far. Returns 0, or a negative errno where it, or something before,
+ * could not be written. That has been told, but for a pipe whose reader has left. */
+int flush_output(void);
+
+/* Keys are right-aligned to this column. */
+#define CARD_KEY_WIDTH 14
+
+/* "          Key: what FORMAT says"; KEY NULL: one more line for the key before. */
+void print_card(const struct terminal *terminal, const char *key, const char *format, ...)
+        _printf_(3, 4);

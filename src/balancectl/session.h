@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Talking to the daemon on a user's behalf: whatever goes wrong is told on standard error in plain
+ * words, once, so that callers only return it. What comes is made printable, unless it is
+ * passed on as JSON.
+ */
+
+#include <jansson.h>
+
+#include "balancectl/request.h"
+#include "libbalancer/client.h"
+
+struct session {
+        struct balancer_client *client;
+        const char *path;
+        nsec_t timeout;
+        bool raw; /* replies are passed on as JSON */
+};
+
+int session_open(struct session *session, const struct request *request);
+void session_done(struct session *session);
+#define _cleanup_session_ _cleanup_(session_done)
+
+/* A call of METHOD ("GetStatus") with one reply. PARAMETERS may be NULL; they are taken over,
+ * whatever happens. */
+int session_call(struct session *session, const char *method, json_t *parameters,
+                 struct varlink_reply *ret);
+
+/* The two halves. session_receive() returns SESSION_REFUSED, and RET, when the daemon says no: the
+ * caller tells it, or knows better. */
+#define SESSION_REFUSED 1
+int session_send(struct session *session, const char *method, json_t *parameters, bool more);
+int session_receive(struct session *session, struct varlink_reply *ret);
+/* Tells why the daemon said no, and returns -EREMOTEIO. */
+int session_tell_refusal(const struct varlink_reply *reply);
+/* Whether the refusal is this one of io.balancerd's own, such as "NoSuchThread". */
+bool session_is_refusal(const struct varlink_reply *reply, const char *error);
+
+/* Tells of a lack of memory, and returns -ENOMEM. */
+int session_tell_no_memory(void);
+
+/* A call of METHOD with many replies: what KEY holds in each becomes an element of RET; replies
+ * without it are passed over. That there is no such thread is an empty list, unless PARAMETERS ask
+ * for a certain one. */
+int session_list(struct session *session, const char *method, json_t *parameters, const char *key,
+                 json_t **ret);
