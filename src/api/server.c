@@ -292,6 +292,8 @@ int server_new(struct server **ret, sd_event *event, int fd, const struct api_ho
         server->fd = fd;
         server->host = *host;
         server->settings = *settings;
+        json_object_seed(0); /* reads a file: not within a call, with no descriptors left */
+        server->pid = getpid();
         server->started_at = clock_now_nsec(CLOCK_REALTIME);
         server->timer_at = NSEC_INFINITY;
         server->notices_left = NOTICES_AT_ONCE;

@@ -58,6 +58,7 @@ struct server {
         struct api_host host;
         struct api_settings settings;
         nsec_t started_at; /* CLOCK_REALTIME */
+        pid_t pid;         /* its own */
 
         int fd; /* listening */
         sd_event_source *accept;

@@ -49,7 +49,7 @@ static json_t *encode(const struct call *call, const struct balancer_state *stat
         return json_pack(
                 "{s:s, s:i, s:I, s:b, s:s, s:I, s:o, s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I,"
                 " s:o, s:o, s:i, s:b, s:b}",
-                "version", PACKAGE_VERSION, "pid", (int)getpid(), "startedUSec",
+                "version", PACKAGE_VERSION, "pid", (int)server->pid, "startedUSec",
                 count(server->started_at / NSEC_PER_USEC), "observing", state->observing, "trouble",
                 trouble_name(state->trouble), "intervalUSec",
                 count(state->interval / NSEC_PER_USEC), "onlineCpus", encode_cpus(&state->online),

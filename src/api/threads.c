@@ -13,7 +13,7 @@
 /* TIDs that are asked for at once. Each time all that are known are looked through. */
 #define TIDS_AT_ONCE 1024U
 /* Decisions that fit into one reply beside all the rest. */
-#define DECISIONS_TOLD 64U
+#define DECISIONS_TOLD 100U
 
 /* Looks at the thread TID for the caller. Returns 0, -ESRCH where he may not see it, or -ENOMEM. */
 static int look(const struct connection *connection, pid_t tid, struct thread_view *ret)

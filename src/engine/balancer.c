@@ -111,6 +111,7 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
                 return -ENOMEM;
         b->kernel = kernel;
         b->options = *options;
+        b->n_changes = 1;
         b->sampler = (struct sampler){
                 .kernel = kernel,
                 .ledger = ledger,
@@ -148,6 +149,7 @@ int balancer_free(struct balancer *b)
         if (b->sampler.kernel)
                 sampler_done(&b->sampler);
         plan_done(&b->plan);
+        standings_done(&b->standings);
         decisions_free(b->decisions);
         free(b->lags);
         free(b->flights);
@@ -423,6 +425,7 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
         nsec_t before = b->sampler.counts.n_ticks > 0 ? b->sampler.now : 0;
         int r;
 
+        b->n_changes++;
         r = sampler_tick(&b->sampler, &outcome);
         if (r < 0)
                 return r;
@@ -544,6 +547,7 @@ static int take_report(struct balancer *b, const struct mover_report *report)
         struct hot *hot =
                 thread && thread->start_ticks == report->request.start_ticks ? thread->hot : NULL;
 
+        b->n_changes++;
         flight->used = false;
         decision.at = report->started_at;
         decision.carried_out = true;

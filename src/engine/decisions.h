@@ -15,8 +15,8 @@
 struct decision {
         nsec_t at; /* CLOCK_MONOTONIC, when it was carried out (observing: made) */
         pid_t tgid, tid;
-        uint64_t start_ticks; /* of the thread: a later one may have its number */
-        uid_t uid;            /* effective; UID_UNKNOWN: it was gone */
+        uint64_t start_ticks;        /* of the thread: a later one may have its number */
+        uid_t uid;                   /* effective; UID_UNKNOWN: it was gone */
         char comm[KERNEL_COMM_SIZE]; /* foreign bytes: escape before showing */
         int prio;                    /* as the kernel counts: 120 + nice, 99 - rt_priority */
         unsigned from, to;           /* CPU numbers */

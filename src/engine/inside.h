@@ -6,6 +6,7 @@
 #include "engine/balancer.h"
 #include "engine/sampler.h"
 #include "policy/plan.h"
+#include "policy/standing.h"
 
 /* A move that is with the mover. */
 struct flight {
@@ -28,6 +29,10 @@ struct balancer {
         nsec_t stuck_told; /* since when the stuck move was under way that was told last */
         nsec_t interval;   /* between the last two samples; 0: there was one only */
         struct balancer_counts counts;
+        uint64_t n_changes; /* of what is known of threads: ticks, reports of moves */
+        /* For inspect.c: why threads are where they are, as of that change. */
+        struct standings standings;
+        uint64_t standings_of;
 };
 
 /* As the kernel counts: 120 + nice value, 99 - real-time priority. */

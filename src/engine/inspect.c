@@ -224,16 +224,101 @@ int balancer_inspect_owner(struct balancer *b, pid_t tid, pid_t *ret_tgid, uid_t
         return 0;
 }
 
-static enum verdict judge(const struct balancer *b, const struct hot *hot)
+/* Brings the standings up to date. */
+static int refresh_standings(struct balancer *b)
+{
+        struct snapshot snapshot;
+        int r;
+
+        if (b->standings_of == b->n_changes)
+                return 0;
+        r = sampler_build(&b->sampler, &snapshot);
+        if (r < 0)
+                return r;
+        r = standings_init(&b->standings, &snapshot, &b->sampler.settings);
+        if (r < 0)
+                return r;
+        b->standings_of = b->n_changes;
+        return 0;
+}
+
+static enum verdict of_standing(enum standing standing)
+{
+        switch (standing) {
+        case STANDING_FIXED:
+                return VERDICT_PINNED; /* all other reasons were looked at before */
+        case STANDING_ASLEEP:
+                return VERDICT_ASLEEP;
+        case STANDING_CONTENT:
+                return VERDICT_CONTENT;
+        case STANDING_SETTLING:
+                return VERDICT_SETTLING;
+        case STANDING_PATIENT:
+                return VERDICT_PATIENT;
+        case STANDING_NOWHERE:
+                return VERDICT_NOWHERE_BETTER;
+        case STANDING_CANDIDATE:
+                return VERDICT_CANDIDATE;
+        }
+        abort();
+}
+
+/* What the plan makes of the thread; one that is in no snapshot has no CPU that is online. */
+static int ask_policy(struct balancer *b, const struct hot *hot, enum verdict *ret)
+{
+        int r;
+
+        r = refresh_standings(b);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < b->standings.snapshot.n_threads; i++)
+                if (b->sampler.snapshot_hot[i] == hot) {
+                        *ret = of_standing(standings_get(&b->standings, i));
+                        return 0;
+                }
+        *ret = VERDICT_PINNED;
+        return 0;
+}
+
+/* What keeps a thread from being moved whatever it does, and whatever the settings are; -1 if
+ * nothing does. */
+static int judge_kind(const struct kernel_thread *stat)
+{
+        if (stat->kernel_thread)
+                return VERDICT_KERNEL_THREAD;
+        return stat->policy == SCHED_DEADLINE ? VERDICT_DEADLINE : -1;
+}
+
+static bool is_realtime(const struct kernel_thread *stat)
+{
+        return stat->policy == SCHED_FIFO || stat->policy == SCHED_RR;
+}
+
+/* In the order of the flags that watch_flags() gives, each by its own test. */
+static int judge(struct balancer *b, const struct hot *hot, enum verdict *ret)
 {
         const struct sampler *s = &b->sampler;
         unsigned flags = watch_flags(s, hot);
+        bool balanced = s->cpus[hot->cpu].balanced;
+        int kind = judge_kind(&hot->stat);
 
-        if (hot->stat.kernel_thread)
-                return VERDICT_KERNEL_THREAD;
-        if (!(flags & THREAD_RUNNABLE))
-                return VERDICT_ASLEEP;
-        return VERDICT_CONTENT;
+        if (kind >= 0)
+                *ret = (enum verdict)kind;
+        else if (hot->mask_at == 0 || s->masks.classes[hot->mask_class].n_cpus < 2)
+                *ret = VERDICT_PINNED;
+        else if (is_realtime(&hot->stat) && !s->settings.balance.realtime)
+                *ret = VERDICT_REALTIME;
+        else if (hot->thread->tgid == s->self)
+                *ret = VERDICT_SELF;
+        else if (balanced ? !s->settings.balance.stuck_threads : !s->settings.balance.unbalanced)
+                *ret = VERDICT_SWITCHED_OFF;
+        else if (flags & THREAD_IN_FLIGHT)
+                *ret = VERDICT_MOVING;
+        else if (flags & THREAD_LEFT_ALONE)
+                *ret = VERDICT_LEFT_ALONE;
+        else
+                return ask_policy(b, hot, ret);
+        return 0;
 }
 
 /* The hot half of the thread that STAT is of, or NULL. */
@@ -253,7 +338,7 @@ static int read_affinity(struct balancer *b, const struct hot *hot, struct threa
         return b->kernel->ops->get_affinity(b->kernel, view->tid, &view->affinity);
 }
 
-static void fill_watched(const struct balancer *b, const struct hot *hot, struct thread_view *view)
+static int fill_watched(struct balancer *b, const struct hot *hot, struct thread_view *view)
 {
         view->watched = true;
         view->cpu = b->sampler.topology->cpus[hot->cpu].id;
@@ -261,7 +346,7 @@ static void fill_watched(const struct balancer *b, const struct hot *hot, struct
         view->wait = demand_wait(&hot->demand);
         view->demand = demand_value(&hot->demand);
         view->moved_at = hot->left_at;
-        view->verdict = judge(b, hot);
+        return judge(b, hot, &view->verdict);
 }
 
 int balancer_inspect_thread(struct balancer *b, pid_t tid, struct thread_view *ret)
@@ -286,9 +371,13 @@ int balancer_inspect_thread(struct balancer *b, pid_t tid, struct thread_view *r
         view.cpu = stat.cpu;
         view.state = stat.state;
         view.prio = balancer_prio(&stat);
-        view.verdict = stat.kernel_thread ? VERDICT_KERNEL_THREAD : VERDICT_UNWATCHED;
-        if (hot && hot->stat_at != 0)
-                fill_watched(b, hot, &view);
+        r = judge_kind(&stat);
+        view.verdict = r >= 0 ? (enum verdict)r : VERDICT_UNWATCHED;
+        if (hot && hot->stat_at != 0) {
+                r = fill_watched(b, hot, &view);
+                if (r < 0)
+                        return r;
+        }
         *ret = view;
         view = (struct thread_view){0};
         return 0;

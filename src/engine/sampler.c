@@ -226,7 +226,7 @@ static struct snapshot_thread snapshot_of(const struct sampler *s, const struct 
         };
 }
 
-static int build_snapshot(struct sampler *s, nsec_t interval, struct snapshot *ret)
+int sampler_build(struct sampler *s, struct snapshot *ret)
 {
         unsigned n = 0;
         int r;
@@ -255,11 +255,10 @@ static int build_snapshot(struct sampler *s, nsec_t interval, struct snapshot *r
                         continue;
                 s->snapshot_hot[n] = hot;
                 s->snapshot_threads[n++] = snapshot_of(s, hot);
-                hot->newborn = false;
         }
         *ret = (struct snapshot){
                 .now = s->now,
-                .interval = interval,
+                .interval = s->interval,
                 .topology = s->topology,
                 .cpus = s->snapshot_cpus,
                 .threads = s->snapshot_threads,
@@ -273,14 +272,14 @@ static int build_snapshot(struct sampler *s, nsec_t interval, struct snapshot *r
 static int pass_over_threads(struct sampler *s, bool full, bool grew, bool newborn,
                              struct sampler_outcome *ret)
 {
-        nsec_t interval = s->pass_at != 0 ? s->now - s->pass_at : 0;
         float unknown;
         int r;
 
+        s->interval = s->pass_at != 0 ? s->now - s->pass_at : 0;
         r = watch_hot(s, &ret->trouble);
         if (r < 0)
                 return r;
-        unknown = cpuload_account_pass(s, interval);
+        unknown = cpuload_account_pass(s, s->interval);
         s->pass_at = s->now;
         r = look_at_cold(s, full, grew ? unknown : 0);
         if (r < 0)
@@ -290,9 +289,11 @@ static int pass_over_threads(struct sampler *s, bool full, bool grew, bool newbo
                 if (r < 0)
                         return r;
         }
-        r = build_snapshot(s, interval, &ret->snapshot);
+        r = sampler_build(s, &ret->snapshot);
         if (r < 0)
                 return r;
+        for (unsigned i = 0; i < ret->snapshot.n_threads; i++)
+                s->snapshot_hot[i]->newborn = false;
         ret->has_snapshot = true;
         if (newborn || s->sweep_left > 0)
                 ret->trouble = PACE_UNBALANCED;

@@ -68,6 +68,7 @@ struct sampler {
         nsec_t topology_after; /* CPUs that disagree are not looked into again before this */
         nsec_t cpus_at;        /* when CPU counters were read last; 0: never */
         nsec_t pass_at;        /* when threads were */
+        nsec_t interval;       /* between the last two times that they were; 0: never twice */
         nsec_t full_at;        /* when a full pass is due */
         uint64_t pressure_usec;
         uint64_t n_forks; /* by /proc/stat, at the last complete knowledge of births */
@@ -101,6 +102,10 @@ void sampler_done(struct sampler *sampler);
 
 /* Returns 0, or a negative errno when there is no memory or no topology. */
 int sampler_tick(struct sampler *sampler, struct sampler_outcome *ret);
+
+/* A snapshot of what is known now, since sampler_tick() or for want of one from there: valid until
+ * the next call of either. Returns 0 or -ENOMEM. */
+int sampler_build(struct sampler *sampler, struct snapshot *ret);
 
 /* Looks at a thread again just before it is moved. True if it is runnable, on the CPU index CPU,
  * and has the mask that its class says; what has changed is taken note of. */

@@ -29,8 +29,6 @@
 #define FORGOTTEN_AFTER (NSEC_PER_SEC / 2)
 #define FORGOTTEN_SHARE 0.02F
 #define FRESH_SHARE     0.25F
-/* Waiting below this share is noise. */
-#define WAITING_SHARE 0.03F
 /* A mask that changes so soon after a move was not set with the move in mind. */
 #define FOREIGN_AFTER_MOVE (2 * NSEC_PER_SEC)
 #define LEFT_ALONE_FOR     (2 * NSEC_PER_SEC)
@@ -234,7 +232,7 @@ static bool worth_a_look(const struct sampler *s, const struct hot *hot, bool fr
         if (frozen)
                 return cpu->idle_now < IDLE_NOW_FREE;
         return hot->run_now + hot->wait_now < BUSY_SHARE &&
-               demand_wait(&hot->demand) > WAITING_SHARE;
+               demand_wait(&hot->demand) > DEMAND_WAIT_NOISE;
 }
 
 static bool mask_is_old(const struct sampler *s, const struct hot *hot)
@@ -242,7 +240,7 @@ static bool mask_is_old(const struct sampler *s, const struct hot *hot)
         if (hot->mask_at == 0 || s->now - hot->mask_at >= LOOK_AGAIN)
                 return true;
         /* What competes may be moved in this very tick. */
-        return !s->cpus[hot->cpu].balanced && hot->runnable && hot->wait_now > WAITING_SHARE;
+        return !s->cpus[hot->cpu].balanced && hot->runnable && hot->wait_now > DEMAND_WAIT_NOISE;
 }
 
 /* Whether a thread that slept for long, or has slept since it became hot, has just begun to work.
@@ -340,7 +338,8 @@ static enum pace_trouble trouble_of(const struct sampler *s, const struct hot *h
         if (!s->cpus[hot->cpu].balanced && !s->has_unbalanced)
                 return PACE_QUIET; /* not to be balanced, by choice */
         if (!s->cpus[hot->cpu].balanced)
-                return hot->wait_now > WAITING_SHARE || hot->newborn ? PACE_UNBALANCED : PACE_QUIET;
+                return hot->wait_now > DEMAND_WAIT_NOISE || hot->newborn ? PACE_UNBALANCED
+                                                                         : PACE_QUIET;
         return s->settings.balance.stuck_threads && hot->wait_now >= STUCK_WAIT ? PACE_BALANCED
                                                                                 : PACE_QUIET;
 }

@@ -107,34 +107,66 @@ static bool is_better(const struct planner *p, const struct option *a, const str
         return a->to < b->to;
 }
 
+/* What the thread gains by going to TO; 0 if that is not worth it, or it may not go: *RET_BARRED is
+ * then set, since another thread of the same demand might do. */
+static double worth_of(struct planner *p, unsigned thread, unsigned to, enum distance distance,
+                       bool *ret_barred)
+{
+        const struct snapshot_thread *t = planner_thread(p, thread);
+        struct load load = load_of(t);
+        bool by_weight = goes_by_weight(&p->contention, &load, t->cpu, to);
+        double gain, least;
+
+        *ret_barred = p->moved[thread] || !planner_may_go(p, t, distance);
+        if (*ret_barred)
+                return 0;
+        gain = gain_of(&p->contention, &load, t->cpu, to);
+        least = least_gain(p, distance);
+        if (gain <= least)
+                return 0;
+        /* By weight a light thread gains all there is from every little difference: its gain is no
+         * reason to come back so soon. */
+        *ret_barred = (by_weight || gain <= 2 * least) && planner_returns(p, t, to);
+        return *ret_barred ? 0 : gain;
+}
+
+bool balance_gains(struct planner *p, unsigned thread)
+{
+        const struct cpuset *cpus =
+                &p->snapshot->classes[planner_thread(p, thread)->mask_class].cpus;
+        unsigned from = planner_thread(p, thread)->cpu;
+        int to;
+
+        if (!p->contention.cpus[from].source)
+                return false;
+        CPUSET_FOREACH (to, cpus) {
+                enum distance distance =
+                        planner_distance(p->snapshot->topology, from, (unsigned)to);
+                bool barred;
+
+                if ((unsigned)to != from && p->contention.cpus[to].target &&
+                    worth_of(p, thread, (unsigned)to, distance, &barred) > 0)
+                        return true;
+        }
+        return false;
+}
+
 /* Takes the option if it is allowed, worth it, and better than the best so far. Returns false if
  * another thread of the same demand might do. */
 static bool consider(struct picking *pick, unsigned thread, unsigned to)
 {
         struct planner *p = pick->p;
-        const struct snapshot_thread *t = planner_thread(p, thread);
         struct option option = {
                 .thread = thread,
                 .to = to,
                 .distance = planner_distance(p->snapshot->topology, pick->from, to),
         };
-        struct load load = load_of(t);
-        bool by_weight = goes_by_weight(&p->contention, &load, pick->from, to);
-        double least;
+        bool barred;
 
-        if (p->moved[thread] || !planner_may_go(p, t, option.distance))
-                return false;
-        option.gain = gain_of(&p->contention, &load, pick->from, to);
-        least = least_gain(p, option.distance);
-        if (option.gain <= least)
-                return true;
-        /* By weight a light thread gains all there is from every little difference: its gain is no
-         * reason to come back so soon. */
-        if ((by_weight || option.gain <= 2 * least) && planner_returns(p, t, to))
-                return false;
-        if (is_better(p, &option, &pick->best))
+        option.gain = worth_of(p, thread, to, option.distance, &barred);
+        if (option.gain > 0 && is_better(p, &option, &pick->best))
                 pick->best = option;
-        return true;
+        return !barred;
 }
 
 /* Tries the threads of the group with the demands nearest to FIT, from above and from below. */

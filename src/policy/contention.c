@@ -2,9 +2,10 @@
 
 #include "policy/contention.h"
 
+#include "policy/demand.h"
+
 #define GRAIN      ((double)(1U << 20))
 #define LARGEST    1e5 /* of demand x weight: nice -20 weighs 87 */
-#define LEAST_WAIT 0.03
 #define LEAST_BUSY 0.03
 
 static double rounded(double value)
@@ -141,7 +142,7 @@ void contention_init(struct contention *c, const struct snapshot *snapshot,
         for (unsigned i = 0; i < snapshot->n_threads; i++)
                 add_thread(c, &snapshot->threads[i]);
         for (unsigned cpu = 0; cpu < n; cpu++)
-                c->cpus[cpu].source &= c->cpus[cpu].wait > LEAST_WAIT ||
+                c->cpus[cpu].source &= c->cpus[cpu].wait > (double)DEMAND_WAIT_NOISE ||
                                        c->cpus[cpu].capacity < 1 || has_busy_sibling(c, cpu);
         fill(c, &c->by_seen, newcomer_sees);
         fill(c, &c->by_weight, target_weight);

@@ -21,6 +21,9 @@ struct demand_sample {
         bool runnable; /* state R now */
 };
 
+/* Waiting for no more than this share of the time is noise. */
+#define DEMAND_WAIT_NOISE 0.03F
+
 /* Half-lives of the smoothing, in seconds. */
 #define DEMAND_HALF_LIFE_UNBALANCED 0.1
 #define DEMAND_HALF_LIFE_BALANCED   0.5

@@ -90,7 +90,8 @@ static unsigned most_moves(const struct planner *p)
         return (unsigned)MIN(most, n_threads);
 }
 
-static void decide(struct planner *p, struct plan *plan)
+/* Everything that the passes begin with. */
+static void prepare(struct planner *p)
 {
         memset(p->moved, 0, p->snapshot->n_threads * sizeof(*p->moved));
         memset(p->touched, 0, p->snapshot->topology->n_cpus * sizeof(*p->touched));
@@ -99,7 +100,10 @@ static void decide(struct planner *p, struct plan *plan)
         reach_init(&p->by_seen, p->snapshot, &p->contention.by_seen);
         reach_init(&p->by_weight, p->snapshot, &p->contention.by_weight);
         chain_init(p);
+}
 
+static void decide(struct planner *p, struct plan *plan)
+{
         plan->potential_before = contention_potential(&p->contention);
         plan->weight_before = contention_weight_potential(&p->contention);
         if (p->settings->balance.unbalanced)
@@ -114,6 +118,21 @@ static void decide(struct planner *p, struct plan *plan)
         plan->n_moves = p->n_moves;
 }
 
+int planner_init(struct planner *p, const struct snapshot *snapshot,
+                 const struct settings *settings, const struct plan_params *params,
+                 struct plan *memory)
+{
+        int r;
+
+        *p = (struct planner){.snapshot = snapshot, .settings = settings, .params = params};
+        p->n_moves_max = most_moves(p);
+        r = allocate(p, memory);
+        if (r < 0)
+                return r;
+        prepare(p);
+        return 0;
+}
+
 int plan_build(const struct snapshot *snapshot, const struct settings *settings,
                const struct plan_params *params, struct plan *ret_plan)
 {
@@ -122,13 +141,7 @@ int plan_build(const struct snapshot *snapshot, const struct settings *settings,
         int r;
 
         plan_params_init(&defaults);
-        planner = (struct planner){
-                .snapshot = snapshot,
-                .settings = settings,
-                .params = params ? params : &defaults,
-        };
-        planner.n_moves_max = most_moves(&planner);
-        r = allocate(&planner, ret_plan);
+        r = planner_init(&planner, snapshot, settings, params ? params : &defaults, ret_plan);
         if (r < 0)
                 return r;
         decide(&planner, ret_plan);

@@ -57,6 +57,12 @@ struct option {
         enum distance distance;
 };
 
+/* Before the first pass. All that is given must outlive P; its arrays are in MEMORY. Returns 0 or
+ * -ENOMEM. (plan.c) */
+int planner_init(struct planner *p, const struct snapshot *snapshot,
+                 const struct settings *settings, const struct plan_params *params,
+                 struct plan *memory);
+
 enum distance planner_distance(const struct topology *topology, unsigned a, unsigned k);
 
 static inline const struct snapshot_thread *planner_thread(const struct planner *p, unsigned thread)

@@ -32,19 +32,24 @@ static nsec_t cooldown_of(const struct snapshot_thread *thread, bool balanced,
         return cold ? params->cooldown_node : params->cooldown;
 }
 
+bool runnables_cooled(const struct snapshot *snapshot, const struct snapshot_thread *thread,
+                      const struct plan_params *params)
+{
+        nsec_t cooldown = cooldown_of(thread, snapshot->cpus[thread->cpu].balanced, params);
+
+        return thread->moved_at == 0 || snapshot->now - thread->moved_at >= cooldown;
+}
+
 static bool may_move(const struct snapshot *snapshot, const struct snapshot_thread *thread,
                      const struct settings *settings, const struct plan_params *params)
 {
-        nsec_t cooldown;
-
         if (!(thread->flags & THREAD_RUNNABLE) || (thread->flags & THREAD_IMMOVABLE))
                 return false;
         if ((thread->flags & THREAD_REALTIME) && !settings->balance.realtime)
                 return false;
         if (!(thread->demand > 0) || snapshot->classes[thread->mask_class].n_cpus < 2)
                 return false;
-        cooldown = cooldown_of(thread, snapshot->cpus[thread->cpu].balanced, params);
-        return thread->moved_at == 0 || snapshot->now - thread->moved_at >= cooldown;
+        return runnables_cooled(snapshot, thread, params);
 }
 
 void runnables_init(struct runnables *r, const struct snapshot *snapshot,

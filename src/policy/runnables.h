@@ -7,6 +7,7 @@
  * at: most never are.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/snapshot.h"
@@ -54,6 +55,10 @@ void runnables_layout(struct runnables *r, struct arena *arena, unsigned n_cpus,
                       unsigned n_threads);
 void runnables_init(struct runnables *r, const struct snapshot *snapshot,
                     const struct settings *settings, const struct plan_params *params);
+
+/* Whether its last move is long enough ago. */
+bool runnables_cooled(const struct snapshot *snapshot, const struct snapshot_thread *thread,
+                      const struct plan_params *params);
 
 /* Makes sure that the CPU's groups are there. */
 void runnables_sort(struct runnables *r, unsigned cpu);

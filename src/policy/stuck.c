@@ -241,22 +241,34 @@ static bool any_balanced(const struct snapshot *snapshot)
         return false;
 }
 
-/* After a quiet time a tick spans a second. What waited at its begin and what idled at its end then
+/* A tick then spans a second. What waited at its begin and what idled at its end then
  * look like one, and a place that was the same at both ends may have changed in between: the next
  * tick, which comes soon, knows better. */
-static bool spans_too_much(const struct planner *p)
+bool stuck_is_unclear(const struct planner *p)
 {
         return p->snapshot->interval >= 2 * p->params->stuck;
+}
+
+bool stuck_begin(struct planner *p)
+{
+        if (!any_balanced(p->snapshot) || stuck_is_unclear(p))
+                return false;
+        find_targets(p);
+        return p->stuck.n_targets > 0;
+}
+
+bool stuck_gains(struct planner *p, unsigned thread)
+{
+        struct option best;
+
+        return stuck_is_candidate(p, thread) && find_best(p, thread, &best);
 }
 
 void stuck_pass(struct planner *p, unsigned budget)
 {
         unsigned end = p->n_moves + budget, n_chains = 0;
 
-        if (!any_balanced(p->snapshot) || spans_too_much(p))
-                return;
-        find_targets(p);
-        if (p->stuck.n_targets == 0)
+        if (!stuck_begin(p))
                 return;
         find_candidates(p);
         for (unsigned i = 0; i < p->stuck.n_threads && p->n_moves < end; i++) {

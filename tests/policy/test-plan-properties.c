@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "machine.h"
+#include "policy/standing.h"
 #include "reference.h"
 
 #define DEFAULT_SEED UINT64_C(20240229)
@@ -590,6 +591,59 @@ static const char *leaves_healthy_alone(const struct machine *before)
         return n ? "a move on a healthy machine" : NULL;
 }
 
+/* Plans for M, and tells what JUDGE finds wrong with what is said of its threads before. */
+static const char *judge_standings(const struct machine *m,
+                                   const char *(*judge)(const struct plan *plan,
+                                                        struct standings *standings))
+{
+        struct standings standings = {0};
+        struct plan plan = {0};
+        const char *wrong;
+        struct view view;
+
+        view_init(&view, m);
+        if (plan_build(&view.snapshot, &m->settings, NULL, &plan) < 0 ||
+            standings_init(&standings, &view.snapshot, &m->settings) < 0)
+                abort();
+        wrong = judge(&plan, &standings);
+        standings_done(&standings);
+        plan_done(&plan);
+        view_done(&view);
+        return wrong;
+}
+
+static const char *judge_first_move(const struct plan *plan, struct standings *standings)
+{
+        const struct move *first = &plan->moves[0];
+
+        if (plan->n_moves > 0 && first->chain == 0 && first->reason != MOVE_ROTATE &&
+            standings_get(standings, first->thread) != STANDING_CANDIDATE)
+                return "moves a thread that is said to stay";
+        return NULL;
+}
+
+/* Of each thread it can be told whether the plan would move it: the first move, unless it is a
+ * chain's, is of such a thread. */
+static const char *tells_who_moves(const struct machine *m)
+{
+        return judge_standings(m, judge_first_move);
+}
+
+static const char *judge_rest(const struct plan *plan, struct standings *standings)
+{
+        for (unsigned i = 0; i < standings->snapshot.n_threads; i++)
+                if (plan->n_moves == 0 && standings_get(standings, i) == STANDING_CANDIDATE)
+                        return "does not move a thread that is said to be moved";
+        return NULL;
+}
+
+/* And where nothing is moved there is none: among equals, for of unequal threads the search tries
+ * only some. */
+static const char *tells_who_stays(const struct machine *m)
+{
+        return judge_standings(m, judge_rest);
+}
+
 static void test_lowers_potential(void **state)
 {
         (void)state;
@@ -651,6 +705,19 @@ static void test_leaves_healthy_alone(void **state)
         try_machines(leaves_healthy_alone, KIND_MASKS | KIND_NODES | KIND_WEIGHTS, 3000);
 }
 
+static void test_tells_who_moves(void **state)
+{
+        (void)state;
+        try_machines(tells_who_moves, KIND_ALL, 5000);
+        try_machines(tells_who_moves, KIND_ALL | KIND_UNIT, 5000);
+}
+
+static void test_tells_who_stays(void **state)
+{
+        (void)state;
+        try_machines(tells_who_stays, KIND_UNIT | KIND_MASKS | KIND_SMT | KIND_BALANCED, 5000);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -664,6 +731,8 @@ int main(void)
                 cmocka_unit_test(test_keeps_rules),
                 cmocka_unit_test(test_rotates_evenly),
                 cmocka_unit_test(test_leaves_healthy_alone),
+                cmocka_unit_test(test_tells_who_moves),
+                cmocka_unit_test(test_tells_who_stays),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
