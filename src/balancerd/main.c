@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "balancerd/news.h"
+#include "balancerd/notify.h"
 #include "balancerd/service.h"
 #include "base/log.h"
 #include "kernel/linux.h"
@@ -175,11 +177,7 @@ static int restore(struct kernel *kernel, struct ledger *ledger)
         r = ledger_restore(ledger, kernel, &report);
         if (report.n_restored + report.n_children + report.n_damaged + report.n_failed > 0 ||
             arg_restore)
-                log_info(
-                        "restored: %u masks given back, %u of children, %u as they were, %u set by "
-                        "somebody else since, %u threads gone, %u records damaged, %u failed",
-                        report.n_restored, report.n_children, report.n_intact, report.n_foreign,
-                        report.n_gone, report.n_damaged, report.n_failed);
+                news_tell_restored(&report);
         if (r < 0)
                 return log_error_errno(r, "cannot give back every mask");
         return report.n_failed > 0 ? -EPERM : 0;

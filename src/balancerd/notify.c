@@ -26,9 +26,17 @@ struct notify {
         bool owed;                  /* a ping was left out */
 };
 
+/* The service manager may pass it either way (NonBlocking= of systemd.exec(5)). */
+static int stop_blocking(int fd)
+{
+        int flags = fcntl(fd, F_GETFL);
+
+        return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 static bool is_listener(int fd)
 {
-        return sd_is_socket_unix(fd, SOCK_STREAM, true, NULL, 0) > 0;
+        return sd_is_socket_unix(fd, SOCK_STREAM, true, NULL, 0) > 0 && stop_blocking(fd) == 0;
 }
 
 static bool is_ledger(int fd)

@@ -27,7 +27,8 @@ static inline void notify_freep(struct notify **notify)
         notify_free(*notify);
 }
 
-/* The listening stream socket that was passed, or -1. The caller owns it; another call gives -1. */
+/* The listening stream socket that was passed, which does not block, or -1. The caller owns it;
+ * another call gives -1. */
 int notify_take_listener(struct notify *notify);
 
 /*

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <systemd/sd-event.h>
 
+#include "balancerd/news.h"
 #include "balancerd/serving.h"
 #include "base/log.h"
 #include "engine/balancer.h"
@@ -21,6 +22,7 @@ struct service {
         const struct settings *settings;
         struct notify *notify;
         struct serving *serving;
+        struct news *news;
         sd_event *event;
         sd_event_source *tick;
         sd_event_source *domains; /* other CPUs may be balanced; NULL where that is not told */
@@ -34,10 +36,8 @@ struct service {
 static void on_decision(const struct decision *decision, void *userdata)
 {
         const struct service *service = userdata;
-        char line[DECISION_LINE_SIZE];
 
-        decision_format(decision, line);
-        log_info("%s", line);
+        news_tell_decision(service->news, decision);
         serving_tell_decision(service->serving);
 }
 
@@ -45,7 +45,7 @@ static void on_notice(const struct notice *notice, void *userdata)
 {
         const struct service *service = userdata;
 
-        log_line(notice->level, "%s", notice->text);
+        news_tell_notice(notice);
         serving_tell_notice(service->serving, notice);
 }
 
@@ -173,9 +173,13 @@ static int on_reports(sd_event_source *source, int fd, uint32_t revents, void *u
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
         struct service *service = userdata;
+        struct journal_entry fields;
 
-        log_info("balancerd: ending on SIG%s, giving back every mask",
-                 sigabbrev_np((int)info->ssi_signo));
+        journal_entry_init(&fields);
+        journal_addf(&fields, "BALANCERD_SIGNAL", "SIG%s", sigabbrev_np((int)info->ssi_signo));
+        news_tell(NEWS_ENDING, LOG_INFO, &fields,
+                  "balancerd: ending on SIG%s, giving back every mask",
+                  sigabbrev_np((int)info->ssi_signo));
         notify_stopping(service->notify);
         return sd_event_exit(sd_event_source_get_event(source), 0);
 }
@@ -321,6 +325,9 @@ static int start(struct service *service, struct ledger *ledger,
         };
         int r;
 
+        r = news_new(&service->news);
+        if (r < 0)
+                return log_error_errno(r, "cannot make the news");
         r = sd_event_new(&service->event);
         if (r < 0)
                 return log_error_errno(r, "cannot make an event loop");
@@ -348,6 +355,7 @@ static int tell_ready(const struct service *service, bool observe)
         _cleanup_cpuset_ struct cpuset unbalanced = {0};
         _cleanup_free_ char *list = NULL;
         struct balancer_counts counts;
+        struct journal_entry fields;
         int r;
 
         r = service->kernel->ops->read_unbalanced(service->kernel, &unbalanced);
@@ -360,7 +368,10 @@ static int tell_ready(const struct service *service, bool observe)
         (void)snprintf(status, sizeof(status), "%u threads, CPUs without kernel balancing: %s%s",
                        counts.n_threads, *list ? list : "none",
                        observe ? "; observing only, nothing is moved" : "");
-        log_info("balancerd: ready: %s", status);
+        journal_entry_init(&fields);
+        journal_addf(&fields, "BALANCERD_THREADS", "%u", counts.n_threads);
+        journal_addf(&fields, "BALANCERD_UNBALANCED_CPUS", "%s", list);
+        news_tell(NEWS_READY, LOG_INFO, &fields, "balancerd: ready: %s", status);
         notify_ready(service->notify, status);
         return 0;
 }
@@ -420,6 +431,7 @@ int service_run(struct kernel *kernel, struct ledger *ledger, const struct servi
                           "mask once it is through");
                 return -EBUSY;
         }
+        news_free(service.news);
         give_back_signals(&service);
         return r;
 }

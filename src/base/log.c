@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <sys/stat.h>
-#include <systemd/sd-journal.h>
 
 #include "base/parse.h"
 
@@ -17,11 +16,11 @@
 
 static struct {
         int max_level;
-        bool journal;
+        struct journal journal; /* not open: standard error is the target */
         int own_fd; /* standard error once more, never blocking; -EBADF: there is none */
         bool cut;   /* of the last line only a part was taken */
         unsigned long n_dropped;
-} log_target = {.max_level = LOG_INFO, .own_fd = -EBADF};
+} log_target = {.max_level = LOG_INFO, .journal.fd = -1, .own_fd = -EBADF};
 
 /* systemd.exec(5): JOURNAL_STREAM holds "DEVICE:INODE" of the stream that goes to the journal. */
 static bool stderr_is_journal(void)
@@ -54,11 +53,26 @@ static int open_stderr_again(void)
 void log_init(int max_level)
 {
         log_target.max_level = max_level;
-        log_target.journal = stderr_is_journal();
+        journal_close(&log_target.journal);
         closep(&log_target.own_fd);
-        log_target.own_fd = log_target.journal ? -EBADF : open_stderr_again();
+        log_target.own_fd = -EBADF;
         log_target.cut = false;
         log_target.n_dropped = 0;
+        if (!stderr_is_journal() || log_to_journal(JOURNAL_SOCKET) < 0)
+                log_target.own_fd = open_stderr_again();
+}
+
+int log_to_journal(const char *path)
+{
+        struct journal journal;
+        int r;
+
+        r = journal_open(&journal, path);
+        if (r < 0)
+                return r;
+        journal_close(&log_target.journal);
+        log_target.journal = journal;
+        return 0;
 }
 
 /* Returns whether all of TEXT was taken. Where standard error could not be opened again (a socket,
@@ -86,40 +100,56 @@ static bool write_line(const char *line)
         return write_at_once(text, (size_t)n);
 }
 
+static bool send_line(int level, struct journal_entry *fields, const char *line)
+{
+        journal_addf(fields, "MESSAGE", "%s", line);
+        journal_addf(fields, "PRIORITY", "%d", level);
+        journal_addf(fields, "SYSLOG_IDENTIFIER", "%s", program_invocation_short_name);
+        return journal_send(&log_target.journal, fields) == 0;
+}
+
+static bool deliver(int level, struct journal_entry *fields, const char *line)
+{
+        return log_target.journal.fd >= 0 ? send_line(level, fields, line) : write_line(line);
+}
+
 static bool tell_dropped(void)
 {
+        struct journal_entry fields;
         char line[80];
 
         if (log_target.n_dropped == 0)
                 return true;
         (void)snprintf(line, sizeof(line), "log: %lu lines were dropped: nobody took them",
                        log_target.n_dropped);
-        if (!write_line(line))
+        journal_entry_init(&fields);
+        journal_addf(&fields, "MESSAGE_ID", "%s", LOG_DROPPED_MESSAGE_ID);
+        journal_addf(&fields, "BALANCERD_DROPPED", "%lu", log_target.n_dropped);
+        if (!deliver(LOG_WARNING, &fields, line))
                 return false;
         log_target.n_dropped = 0;
         return true;
 }
 
-static _printf_(2, 0) void log_valist(int level, const char *format, va_list args)
+void log_fields(int level, struct journal_entry *fields, const char *line)
 {
-        char line[LINE_SIZE];
-
-        (void)vsnprintf(line, sizeof(line), format, args);
-        if (log_target.journal)
-                (void)sd_journal_send("MESSAGE=%s", line, "PRIORITY=%i", level, NULL);
-        else if (!tell_dropped() || !write_line(line))
+        if (level > log_target.max_level)
+                return;
+        if (!tell_dropped() || !deliver(level, fields, line))
                 log_target.n_dropped++;
 }
 
 void log_line(int level, const char *format, ...)
 {
+        struct journal_entry fields;
+        char line[LINE_SIZE];
         va_list args;
 
-        if (level > log_target.max_level)
-                return;
         va_start(args, format);
-        log_valist(level, format, args);
+        (void)vsnprintf(line, sizeof(line), format, args);
         va_end(args);
+        journal_entry_init(&fields);
+        log_fields(level, &fields, line);
 }
 
 int log_error_errno(int error, const char *format, ...)
