@@ -13,6 +13,7 @@
 
 #include "balancerd/news.h"
 #include "balancerd/notify.h"
+#include "balancerd/privileges.h"
 #include "balancerd/service.h"
 #include "base/log.h"
 #include "kernel/linux.h"
@@ -222,6 +223,20 @@ static void raise_descriptor_limit(void)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* News of births, which some kernels give to CAP_NET_ADMIN alone, are subscribed to once; taskstats
+ * need it for every question. */
+static void drop_privileges(struct kernel *kernel)
+{
+        int r;
+
+        (void)kernel->ops->events_fd(kernel);
+        if (arg_settings.taskstats)
+                return;
+        r = privileges_drop_net_admin();
+        if (r < 0)
+                (void)log_error_errno(r, "cannot give up CAP_NET_ADMIN");
+}
+
 static int run(void)
 {
         _cleanup_(kernel_freep) struct kernel *kernel = NULL;
@@ -251,6 +266,7 @@ static int run(void)
         runtime_fd = open_runtime_dir();
         if (runtime_fd < 0)
                 return runtime_fd;
+        drop_privileges(kernel);
         options.notify = notify;
         options.runtime_fd = runtime_fd;
         r = service_run(kernel, ledger, &options);
