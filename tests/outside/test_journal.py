@@ -13,7 +13,11 @@ CATALOG = tree.SOURCE / "systemd/balancerd.catalog"
 SECTION = (
     (tree.SOURCE / "man/balancerd.8").read_text().split(".Sh EVENTS IN THE JOURNAL")[1].split(".Sh ")[0]
 )
-SOURCES = "\n".join(path.read_text() for path in sorted((tree.SOURCE / "src").rglob("*.[ch]")))
+SOURCES = "\n".join(
+    path.read_text()
+    for floor in ("base", "balancerd")
+    for path in sorted((tree.SOURCE / "src" / floor).glob("*.[ch]"))
+)
 
 
 def entries():
