@@ -64,7 +64,7 @@ class Daemon:
     """
 
     def __init__(self, runtime_dir, *arguments, prefix=(), binary=tree.BALANCERD, env=None,
-                 wait=True, on_line=None, preexec=None):
+                 wait=True, on_line=None, preexec=None, pass_fds=()):
         self.lines = []
         self._changed = threading.Condition()
         self._ended = False
@@ -82,6 +82,7 @@ class Daemon:
             env=environment,
             start_new_session=True,
             preexec_fn=preexec,
+            pass_fds=pass_fds,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

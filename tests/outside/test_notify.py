@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The daemon and its service manager: readiness, watchdog, end, activation, kept descriptors."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import daemon, kills, notify, varlink
+
+# Pings are waited for: how long that takes, nothing depends on.
+WATCHDOG_USEC = 400_000
+
+
+@pytest.fixture
+def manager():
+    with notify.Manager() as started:
+        yield started
+
+
+@pytest.fixture
+def start(start_daemon):
+    """Starts a daemon that moves nothing; what it serves and notifies is the same."""
+
+    def start_observing(**options):
+        return start_daemon("--observe", wait=False, **options)
+
+    return start_observing
+
+
+def listening(path):
+    """What the socket unit makes."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(os.fspath(path))
+    sock.listen(16)
+    return sock
+
+
+def pid_of_status(client):
+    return client.call("io.balancerd.GetStatus")["pid"]
+
+
+def ask(path):
+    with varlink.Client.connect(path) as client:
+        return pid_of_status(client)
+
+
+def stop(daemon_, manager):
+    assert daemon_.stop() == 0
+    # What is told by a process comes before its end.
+    return manager.drain()
+
+
+# Ready, stopping.
+
+
+def test_ready_when_the_socket_answers(start, manager, runtime_dir):
+    daemon_ = start(env=manager.environment())
+    # Connected in the very moment that it may be, by what systemd starts after it.
+    message = manager.wait_for(READY="1")
+    assert ask(varlink.socket_path(runtime_dir)) == daemon_.process.pid
+    assert message.pid == daemon_.process.pid
+    assert "threads, CPUs without kernel balancing: " in message.fields["STATUS"]
+    assert daemon_.counts()["ticks"] >= 1
+    assert [one for one in manager.messages if "READY" in one.fields] == [message]
+    assert [one.fields for one in stop(daemon_, manager)] == [{"STOPPING": "1"}]
+
+
+def test_not_ready_and_stopping_when_it_cannot_start(start, manager, runtime_dir):
+    (runtime_dir / "private").write_text("")
+    daemon_ = start(env=manager.environment())
+    assert daemon_.wait() == 1
+    assert [one for one in manager.drain() if "READY" in one.fields] == []
+
+
+# The watchdog.
+
+
+def test_watchdog_is_fed_until_the_daemon_stands_still(start):
+    with notify.Manager(watchdog_usec=WATCHDOG_USEC) as manager:
+        daemon_ = start(env=manager.environment())
+        manager.wait_for(READY="1")
+        for _ in range(3):
+            assert manager.wait_for(WATCHDOG="1").pid == daemon_.process.pid
+        daemon_.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, daemon_.process.pid, os.WSTOPPED | os.WNOWAIT)
+        manager.drain()
+        # Longer than systemd would wait.
+        assert manager.receive(2 * WATCHDOG_USEC / 1e6) is None
+        daemon_.process.send_signal(signal.SIGCONT)
+        manager.wait_for(WATCHDOG="1")
+        manager.wait_for(WATCHDOG="1")
+        stop(daemon_, manager)
+
+
+def test_no_watchdog_no_pings(start, manager):
+    daemon_ = start(env=manager.environment())
+    manager.wait_for(READY="1")
+    daemon_.counts()
+    assert "WATCHDOG" not in {key for one in stop(daemon_, manager) for key in one.fields}
+
+
+# Activation.
+
+
+def test_activated_by_a_client_that_waits(start, manager, runtime_dir):
+    """What connected and asked before the daemon was there is answered; the socket stays."""
+    path = runtime_dir / "elsewhere"
+    with listening(path) as listener, varlink.Client.connect(path) as client:
+        client.send("io.balancerd.GetStatus")
+        daemon_ = start(**manager.passing(("varlink", listener)))
+        assert client.receive().parameters["pid"] == daemon_.process.pid
+        manager.wait_for(READY="1")
+        assert not Path(varlink.socket_path(runtime_dir)).exists()
+        assert [name for name, _fd in manager.stored] == ["ledger"]
+        stop(daemon_, manager)
+        # The socket unit's, which goes on listening.
+        with varlink.Client.connect(path) as late:
+            late.send("io.balancerd.GetStatus")
+            second = start(**manager.passing(("varlink", listener)))
+            assert late.receive().parameters["pid"] == second.process.pid
+
+
+def test_socket_that_blocks_does_not_block_the_daemon(start, manager, runtime_dir):
+    """A connection that is gone before it is accepted: accept(2) would wait for the next."""
+    with listening(runtime_dir / "elsewhere") as listener:
+        assert listener.getblocking()
+        daemon_ = start(**manager.passing(("varlink", listener)))
+        manager.wait_for(READY="1")
+        assert not os.get_blocking(listener.fileno())
+        stop(daemon_, manager)
+
+
+# Descriptors that outlive it.
+
+
+def test_own_socket_is_kept_over_a_kill(start, manager, runtime_dir):
+    path = varlink.socket_path(runtime_dir)
+    first = start(env=manager.environment())
+    manager.wait_for(READY="1")
+    assert sorted(name for name, _fd in manager.stored) == ["ledger", "varlink"]
+    first.process.kill()
+    first.wait()
+    with varlink.Client.connect(path) as client:
+        client.send("io.balancerd.GetStatus")
+        second = start(**manager.passing(*manager.stored))
+        assert client.receive().parameters["pid"] == second.process.pid
+    manager.wait_for(READY="1")
+    assert sorted(name for name, _fd in manager.stored) == ["ledger", "varlink"]
+    assert [line for line in second.lines if "closed the descriptor" in line] == []
+    assert second.stop() == 0
+    assert os.path.exists(path)
+
+
+def test_own_socket_is_removed_where_nobody_keeps_it(start, runtime_dir):
+    daemon_ = start()
+    daemon_.wait_ready()
+    assert os.path.exists(varlink.socket_path(runtime_dir))
+    assert daemon_.stop() == 0
+    assert not os.path.exists(varlink.socket_path(runtime_dir))
+
+
+def test_kept_ledger_is_no_claim_to_the_machine(start, manager, runtime_dir):
+    """Its lock dies with the daemon, so that ExecStopPost can restore."""
+    daemon_ = start(env=manager.environment())
+    manager.wait_for(READY="1")
+    assert daemon.restore(runtime_dir).returncode == 1
+    daemon_.process.kill()
+    daemon_.wait()
+    assert os.path.samestat(
+        os.fstat(manager.take("ledger")), (runtime_dir / "private/ledger").stat()
+    )
+    assert daemon.restore(runtime_dir).returncode == 0
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="moving takes two CPUs")
+def test_kept_ledger_restores_where_the_folder_lost_it(start, manager, runtime_dir):
+    hold = ("--hold", "--hold-msec=50")
+    with kills.Victims("plain") as victims:
+        n_calls = kills.calls_of(kills.steps(runtime_dir, *hold, victims.pids[0]))
+        result = kills.steps(runtime_dir, *hold, f"--die-before={n_calls - 3}", victims.pids[0])
+        assert kills.died(result)
+        assert victims.judge()[1] != []
+        path = runtime_dir / "private/ledger"
+        with path.open("r+b") as kept:
+            path.unlink()
+            daemon_ = start(**manager.passing(("ledger", kept)))
+            manager.wait_for(READY="1")
+        assert kills.RESTORED.search("\n".join(daemon_.lines))
+        assert victims.judge()[1] == []
+        # It keeps the new one, and that alone.
+        assert os.path.samestat(os.fstat(manager.take("ledger")), path.stat())
+        stop(daemon_, manager)
+
+
+def test_restart_and_restart(start, manager, runtime_dir):
+    """The store does not grow."""
+    for _ in range(3):
+        daemon_ = start(**manager.passing(*manager.stored))
+        manager.wait_for(READY="1")
+        assert ask(varlink.socket_path(runtime_dir)) == daemon_.process.pid
+        daemon_.process.kill()
+        daemon_.wait()
+        manager.drain()
+        assert sorted(name for name, _fd in manager.stored) == ["ledger", "varlink"]
+
+
+# Descriptors that are not what they should be.
+
+
+def stream_socket_that_does_not_listen(_folder):
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+
+def datagram_socket(folder):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(os.fspath(folder / "datagrams"))
+    return sock
+
+
+def tcp_socket(_folder):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.listen(1)
+    return sock
+
+
+def regular_file(folder):
+    return (folder / "file").open("w+b")
+
+
+def pipe(_folder):
+    reader, writer = os.pipe()
+    os.close(writer)
+    return os.fdopen(reader, "rb")
+
+
+def listener(folder):
+    return listening(folder / "elsewhere")
+
+
+def closed_after_passing(_folder):
+    return select.epoll()
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "why"),
+    [
+        ("varlink", stream_socket_that_does_not_listen, "no listening stream socket"),
+        ("varlink", datagram_socket, "no listening stream socket"),
+        ("varlink", tcp_socket, "no listening stream socket"),
+        ("varlink", regular_file, "no listening stream socket"),
+        ("varlink", pipe, "no listening stream socket"),
+        ("ledger", pipe, "no regular file"),
+        ("ledger", listener, "no regular file"),
+        ("stored", listener, "no use for that name"),
+        ("unknown", regular_file, "no use for that name"),
+        ("varlink2", listener, "no use for that name"),
+        ("ledger", closed_after_passing, "no regular file"),
+    ],
+)
+def test_wrong_descriptor(start, manager, runtime_dir, name, make, why):
+    """It is closed and dropped from the store, by its name; the daemon does without."""
+    with make(runtime_dir) as passed:
+        daemon_ = start(**manager.passing((name, passed)))
+    line = daemon_.wait_line("closed the descriptor")
+    assert f'"{name}"' in line
+    assert why in line
+    manager.wait_for(FDSTOREREMOVE="1", FDNAME=name)
+    daemon_.wait_ready()
+    assert ask(varlink.socket_path(runtime_dir)) == daemon_.process.pid
+
+
+def test_one_listener_is_enough(start, manager, runtime_dir):
+    with listening(runtime_dir / "one") as one, listening(runtime_dir / "two") as two:
+        daemon_ = start(**manager.passing(("varlink", one), ("varlink", two)))
+        manager.wait_for(READY="1")
+        assert ask(runtime_dir / "one") == daemon_.process.pid
+        assert "there is one of that name already" in daemon_.wait_line("closed the descriptor")
+
+
+@pytest.mark.parametrize("content", [b"", b"notes", bytes(5000), os.urandom(5000)])
+def test_foreign_file_as_the_ledger(start, manager, runtime_dir, content):
+    path = runtime_dir / "file"
+    path.write_bytes(content)
+    with path.open("r+b") as passed:
+        daemon_ = start(**manager.passing(("ledger", passed)))
+    manager.wait_for(READY="1")
+    assert path.read_bytes() == content
+    assert os.path.samestat(
+        os.fstat(manager.take("ledger")), (runtime_dir / "private/ledger").stat()
+    )
+    stop(daemon_, manager)
+
+
+def test_descriptors_for_another_process(start, manager, runtime_dir):
+    """What is in the environment of a process that was not meant is not taken."""
+    with listening(runtime_dir / "elsewhere") as sock:
+        daemon_ = start(
+            env={"LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "varlink"},
+            pass_fds=[sock.fileno()],
+        )
+        daemon_.wait_ready()
+        assert ask(varlink.socket_path(runtime_dir)) == daemon_.process.pid
+
+
+def test_no_descriptor_is_left_open(start, manager, runtime_dir):
+    """Neither what was refused nor a second ledger."""
+    with listening(runtime_dir / "one") as one, regular_file(runtime_dir) as file:
+        daemon_ = start(**manager.passing(("bogus", file), ("varlink", one), ("ledger", file)))
+        manager.wait_for(READY="1")
+        pid = daemon_.process.pid
+        targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        assert [target for target in targets if target.endswith("/file")] == []
+        assert sum(target.endswith("/private/ledger") for target in targets) == 1
+
+
+# Its own rights.
+
+NET_ADMIN = 1 << 12
+
+
+def capabilities(pid):
+    """[(permitted, effective, ambient)] of all threads."""
+    found = []
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        found.append([int(fields[key], 16) for key in ("CapPrm", "CapEff", "CapAmb")])
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to give up")
+@pytest.mark.parametrize(
+    ("arguments", "kept"), [([], False), (["--set", "taskstats=true"], True)]
+)
+def test_net_admin_is_given_up(start_daemon, arguments, kept):
+    ambient = ["setpriv", "--inh-caps=+net_admin,+sys_nice", "--ambient-caps=+net_admin,+sys_nice"]
+    if subprocess.run([*ambient, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("setpriv cannot raise capabilities here")
+    daemon_ = start_daemon(*arguments, prefix=ambient)
+    threads = capabilities(daemon_.process.pid)
+    assert len(threads) >= 2
+    for sets in threads:
+        assert [bool(one & NET_ADMIN) for one in sets] == [kept] * 3
