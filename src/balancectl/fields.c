@@ -61,31 +61,37 @@ static bool is_all_printable(const char *text)
         return *text == '\0';
 }
 
-static int make_text_printable(json_t *value)
+/* RET has room for four times as many bytes as TEXT has. */
+static void escape(const char *text, char *ret)
 {
         static const char digits[] = "0123456789abcdef";
-        const char *text = json_string_value(value);
-        _cleanup_free_ char *printable = NULL;
-        char *out;
 
-        if (is_all_printable(text))
-                return 0;
-        printable = out = malloc(4 * strlen(text) + 1);
-        if (!printable)
-                return -ENOMEM;
         for (; *text; text++) {
                 unsigned char c = (unsigned char)*text;
 
                 if (is_printable(*text)) {
-                        *out++ = *text;
+                        *ret++ = *text;
                         continue;
                 }
-                *out++ = '\\';
-                *out++ = 'x';
-                *out++ = digits[c >> 4];
-                *out++ = digits[c & 15];
+                *ret++ = '\\';
+                *ret++ = 'x';
+                *ret++ = digits[c >> 4];
+                *ret++ = digits[c & 15];
         }
-        *out = '\0';
+        *ret = '\0';
+}
+
+static int make_text_printable(json_t *value)
+{
+        const char *text = json_string_value(value);
+        _cleanup_free_ char *printable = NULL;
+
+        if (is_all_printable(text))
+                return 0;
+        printable = malloc(4 * strlen(text) + 1);
+        if (!printable)
+                return -ENOMEM;
+        escape(text, printable);
         return json_string_set(value, printable) < 0 ? -ENOMEM : 0;
 }
 

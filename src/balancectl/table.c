@@ -14,7 +14,7 @@
 #define LAST_LEAST 16U
 
 struct row {
-        char *text; /* the cells, a NUL behind each */
+        char *text; /* the cells, a NUL behind each, and one more at the end */
         enum colour colour;
 };
 
@@ -82,7 +82,7 @@ static int reserve_row(struct table *table)
 
 int table_add(struct table *table, const char *const *cells, enum colour colour)
 {
-        size_t length = 0;
+        size_t length = 1; /* a NUL behind the last cell's own */
         char *text, *at;
 
         if (reserve_row(table) < 0)
@@ -94,6 +94,7 @@ int table_add(struct table *table, const char *const *cells, enum colour colour)
                 return -ENOMEM;
         for (size_t i = 0; i < table->n_columns; i++)
                 at = stpcpy(at, cells[i]) + 1;
+        *at = '\0';
         table->rows[table->n_rows++] = (struct row){text, colour};
         return 0;
 }

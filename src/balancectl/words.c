@@ -38,7 +38,7 @@ char *format_span(nsec_t span, char ret[static WORDS_SIZE])
                 unit++;
         whole = span / unit->nsec;
         rest = unit->has_smaller ? span % unit->nsec / unit[1].nsec : 0;
-        tenths = unit->nsec > 1 ? span % unit->nsec / (unit->nsec / 10) : 0;
+        tenths = span % unit->nsec * 10 / unit->nsec;
         n = snprintf(ret, WORDS_SIZE, "%" PRIu64, whole);
         if (!unit->has_smaller && whole < 10 && tenths > 0)
                 n += snprintf(ret + n, (size_t)(WORDS_SIZE - n), ".%" PRIu64, tenths);

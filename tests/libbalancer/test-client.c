@@ -322,7 +322,7 @@ struct place {
 
 static void make_place(struct place *ret)
 {
-        strcpy(ret->folder, "/tmp/balancer-test-XXXXXX");
+        (void)snprintf(ret->folder, sizeof(ret->folder), "/tmp/balancer-test-XXXXXX");
         assert_non_null(mkdtemp(ret->folder));
         (void)snprintf(ret->path, sizeof(ret->path), "%s/socket", ret->folder);
 }
@@ -338,7 +338,7 @@ static int bind_socket(const struct place *place)
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-        strcpy(address.sun_path, place->path);
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", place->path);
         assert_true(fd >= 0);
         assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
         return fd;
@@ -346,7 +346,7 @@ static int bind_socket(const struct place *place)
 
 static void test_open(void **state)
 {
-        _cleanup_(remove_place) struct place place;
+        _cleanup_(remove_place) struct place place = {0};
         struct balancer_client *client = NULL;
         _cleanup_close_ int fd = -1;
 
