@@ -82,8 +82,9 @@ struct thread_view {
 void thread_view_done(struct thread_view *view);
 
 /* The known TIDs greater than AFTER, in ascending order, at most N of them; the watched only unless
- * ALL, of the process TGID only unless that is 0. Returns how many: fewer than N, and there are no
- * more. One pass over all that are known. */
+ * ALL, of the process TGID only unless that is 0. All of one process are those that the kernel
+ * lists, known or not. Returns how many: fewer than N, and there are no more. One pass over all
+ * that are known. */
 unsigned balancer_inspect_tids(const struct balancer *balancer, pid_t after, pid_t tgid, bool all,
                                pid_t *ret_tids, unsigned n);
 
