@@ -2,30 +2,27 @@
 """balancectl beside a stand-in for the daemon: what it prints byte for byte, and what it says when the
 daemon is not there, says no, lies, hangs, dies, is old or new."""
 
-import fcntl
 import json
 import os
-import pty
 import re
 import signal
 import socket
-import struct
 import subprocess
-import termios
 import time
 
 import pytest
-from support import tree
+from support import interface, tree, varlink
+from support.balancectl import (
+    ENVIRONMENT,
+    LISTENING,
+    PATIENCE_SEC,
+    monitor,
+    on_terminal,
+    plain,
+    run,
+    said,
+)
 from support.stand_in import CLOSE, ENDLESS, SILENCE, Bytes, Error, StandIn
-
-PATIENCE_SEC = 60
-ENVIRONMENT = {
-    "PATH": os.environ["PATH"],
-    "TZ": "UTC",
-    "TERM": "xterm",
-    # The sanitizers' options, where they are set.
-    **{key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")},
-}
 
 STATUS = {
     "version": "0.1.0",
@@ -84,7 +81,8 @@ def thread(tid, **fields):
         "demand": 1.0,
         "verdict": "content",
     }
-    return {"thread": {**usual, **fields}}
+    merged = {**usual, **fields}
+    return {"thread": {key: value for key, value in merged.items() if value is not None}}
 
 
 DECISION = {
@@ -152,58 +150,16 @@ def stand_in(path):
         yield running
 
 
-def run(path, *arguments, env=None, **options):
-    """balancectl in a pipe."""
-    return subprocess.run(
-        [tree.BALANCECTL, *(["--socket", path] if path else []), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=options.pop("stdout", subprocess.PIPE),
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SEC,
-        env={**ENVIRONMENT, **(env or {})},
-        **options,
-    )
+INTERFACE = interface.parse((tree.SOURCE / "src/api/io.balancerd.varlink").read_text())
 
 
-def on_terminal(path, *arguments, columns=80, lines=24, env=None):
-    """What balancectl prints on a terminal."""
-    master, slave = pty.openpty()
-    try:
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        attributes = termios.tcgetattr(slave)
-        attributes[1] &= ~termios.OPOST  # newlines stay what they are
-        termios.tcsetattr(slave, termios.TCSANOW, attributes)
-        process = subprocess.Popen(
-            [tree.BALANCECTL, "--socket", path, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=slave,
-            stderr=subprocess.DEVNULL,
-            env={**ENVIRONMENT, **(env or {})},
-        )
-    finally:
-        os.close(slave)
-    printed = b""
-    try:
-        while data := os.read(master, 4096):
-            printed += data
-    except OSError:  # EIO: the other side is closed
-        pass
-    finally:
-        os.close(master)
-    assert process.wait(PATIENCE_SEC) == 0
-    return printed.decode()
-
-
-def plain(text):
-    return re.sub(r"\x1b\[\d*m", "", text)
-
-
-def uncoloured(done):
-    """The output of a command that went well."""
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+def test_stand_in_answers_as_the_interface_has_it():
+    """So that what follows is about the real thing."""
+    judge = interface.Judge(INTERFACE)
+    for method, steps in ANSWERS.items():
+        for step in steps:
+            if step != ENDLESS:
+                judge.check(f"io.balancerd.{method}", varlink.Reply(step))
 
 
 # What it prints.
@@ -277,19 +233,19 @@ def without_age(text):
 
 @pytest.mark.parametrize("arguments", [["status"], []])
 def test_status(path, stand_in, arguments):
-    assert without_age(uncoloured(run(path, *arguments))) == STATUS_TEXT
+    assert without_age(said(run(path, *arguments))) == STATUS_TEXT
 
 
 def test_status_tells_the_age(path):
     started = time.time() - 2 * 3600 - 5 * 60 - 30
     with StandIn(path, {"GetStatus": [{**STATUS, "startedUSec": int(started * 1e6)}]}):
-        text = uncoloured(run(path, "status"))
+        text = said(run(path, "status"))
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(started))
     assert f"       Running: for 2h 5min, since {since}\n" in text
 
 
 @pytest.mark.parametrize(
-    ("online", "unbalanced", "said"),
+    ("online", "unbalanced", "words"),
     [
         ("0-3", "", "the kernel balances 0-3"),
         ("0-3", "0-3", "balancing 0-3 itself"),
@@ -297,16 +253,16 @@ def test_status_tells_the_age(path):
         ("0-x", "1", "0-x, not balanced by the kernel: 1"),
     ],
 )
-def test_status_tells_who_balances(path, online, unbalanced, said):
+def test_status_tells_who_balances(path, online, unbalanced, words):
     answer = {**STATUS, "onlineCpus": online, "unbalancedCpus": unbalanced}
     with StandIn(path, {"GetStatus": [answer]}):
-        assert f"          CPUs: {said}\n" in uncoloured(run(path, "status"))
+        assert f"          CPUs: {words}\n" in said(run(path, "status"))
 
 
 def test_status_of_observing_and_without_files(path):
     answer = {**STATUS, "observing": True, "configuration": [], "missingSources": []}
     with StandIn(path, {"GetStatus": [answer]}):
-        text = uncoloured(run(path, "status"))
+        text = said(run(path, "status"))
     assert "PID 4242, observing only: it moves nothing\n" in text
     assert " Configuration: the defaults; there is no file\n" in text
     assert "Missing" not in text
@@ -319,17 +275,17 @@ def test_every_source_has_a_cost(path):
     sources = re.findall(r"\w+", names.replace("#", ""))
     assert len(sources) >= 8
     with StandIn(path, {"GetStatus": [{**STATUS, "missingSources": [*sources, "moon"]}]}):
-        printed = uncoloured(run(path, "status"))
+        printed = said(run(path, "status"))
     assert [s for s in sources if f" {s}: it is not known" in printed] == []
     assert " moon: it is not known" in printed
 
 
 def test_cpus(path, stand_in):
-    assert uncoloured(run(path, "cpus")) == CPUS_TEXT
+    assert said(run(path, "cpus")) == CPUS_TEXT
 
 
 def test_threads(path, stand_in):
-    assert uncoloured(run(path, "threads")) == THREADS_TEXT
+    assert said(run(path, "threads")) == THREADS_TEXT
     assert stand_in.calls == [
         {"method": "io.balancerd.ListThreads", "parameters": {}, "more": True}
     ]
@@ -338,26 +294,26 @@ def test_threads(path, stand_in):
 def test_monitor(path, stand_in):
     done = run(path, "monitor", "-n", "3")
     assert (done.returncode, done.stdout) == (0, MONITOR_TEXT)
-    assert done.stderr == "listening; Ctrl-C ends\n"
+    assert done.stderr == LISTENING
 
 
 def test_explain(path, stand_in):
-    assert uncoloured(run(path, "explain", "4713")) == EXPLAIN_TEXT
+    assert said(run(path, "explain", "4713")) == EXPLAIN_TEXT
     assert stand_in.calls == [{"method": "io.balancerd.Explain", "parameters": {"tid": 4713}}]
 
 
 def test_reload(path, stand_in):
-    assert uncoloured(run(path, "reload")) == RELOAD_TEXT
+    assert said(run(path, "reload")) == RELOAD_TEXT
 
 
 def test_reload_without_files(path):
     with StandIn(path, {"Reload": [{"configuration": []}]}):
-        text = uncoloured(run(path, "reload"))
+        text = said(run(path, "reload"))
     assert text == "in effect: the defaults; there is no configuration file\n"
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "words"),
     [
         ({}, "moved from CPU 0 to 1 in 12us: balance, 3.00 competitors fewer"),
         ({"result": None}, "would be moved from CPU 0 to 1: balance"),
@@ -368,21 +324,18 @@ def test_reload_without_files(path):
         ({"reason": "stuck"}, ": stuck, 3.00 competitors fewer ("),
     ],
 )
-def test_decisions_in_words(path, fields, said):
+def test_decisions_in_words(path, fields, words):
     decision = {key: value for key, value in {**DECISION, **fields}.items() if value is not None}
     with StandIn(path, {"Monitor": [{"decision": decision}, ENDLESS]}):
-        assert said in run(path, "monitor", "-n", "1").stdout
+        assert words in run(path, "monitor", "-n", "1").stdout
 
 
 def test_verdicts_agree_with_interface_and_manual(path):
     """All verdicts of the interface are words here, and those words stand in the manual."""
-    text = (tree.SOURCE / "src/api/io.balancerd.varlink").read_text()
-    (body,) = re.findall(r"^type Verdict \((.*?)^\)", text, re.M | re.S)
-    verdicts = re.findall(r"^  (\w+),?$", body, re.M)
-    assert len(verdicts) >= 15
+    verdicts = INTERFACE.types["Verdict"].values
     threads = [thread(4000 + i, verdict=v, comm=v) for i, v in enumerate(verdicts)]
     with StandIn(path, {"ListThreads": threads}):
-        rows = uncoloured(run(path, "threads", "--no-legend")).splitlines()
+        rows = said(run(path, "threads", "--no-legend")).splitlines()
     words = {row.split()[-1]: re.search(r"0-7 +(.*?)  ", row)[1] for row in rows}
     section = (tree.SOURCE / "man/balancectl.1").read_text().split(".Sh VERDICTS")[1].split(".Sh")[0]
     listed = [w for line in re.findall(r"^\.It Sy (.*)$", section, re.M) for w in line.split(" , ")]
@@ -489,7 +442,7 @@ def test_colour_on_a_terminal_only(path, stand_in, verb):
 
 
 def test_no_legend(path, stand_in):
-    assert uncoloured(run(path, "cpus", "--no-legend")).splitlines() == [
+    assert said(run(path, "cpus", "--no-legend")).splitlines() == [
         " 0   0  0  0  100%   0%  2.10  4  2.50  balancerd",
         " 1   1  0  0   50%  25%  0.00  4  2.50  balancerd",
         "10  10  0  0  100%  25%  0.00  0  2.50  kernel",
@@ -513,7 +466,7 @@ JSON_ANSWERS = {
 @pytest.mark.parametrize("mode", [["-j"], ["--json=short"], ["--json", "pretty"]])
 def test_json(path, stand_in, verb, mode):
     """What was answered, as it was answered."""
-    text = uncoloured(run(path, *CALLS[verb], *mode))
+    text = said(run(path, *CALLS[verb], *mode))
     assert json.loads(text) == JSON_ANSWERS[verb]
     assert (text.count("\n") == 1) == (mode != ["--json", "pretty"])
 
@@ -524,7 +477,7 @@ def test_json_of_monitor_is_an_object_a_line(path, stand_in):
 
 
 def test_json_off(path, stand_in):
-    assert uncoloured(run(path, "cpus", "-j", "--json=off")) == CPUS_TEXT
+    assert said(run(path, "cpus", "-j", "--json=off")) == CPUS_TEXT
 
 
 def test_j_is_pretty_on_a_terminal(path, stand_in):
@@ -563,11 +516,11 @@ def test_a_process_is_said_to_be_its_first_thread(path, verb):
 
 @pytest.mark.parametrize("arguments", [["threads", "4713"], ["threads", "-a", "4711"]])
 def test_nothing_is_said_where_nothing_is_unclear(path, stand_in, arguments):
-    uncoloured(run(path, *arguments))
+    said(run(path, *arguments))
 
 
 def test_explain_all_threads(path, stand_in):
-    text = uncoloured(run(path, "explain", "-a", "4711"))
+    text = said(run(path, "explain", "-a", "4711"))
     assert text == "\n".join([EXPLAIN_TEXT] * len(THREADS))
     asked = [call["parameters"] for call in stand_in.calls]
     expected = [{"tid": one["thread"]["tid"]} for one in THREADS]
@@ -577,13 +530,13 @@ def test_explain_all_threads(path, stand_in):
 def test_explain_all_passes_over_threads_that_end(path):
     answers = {"ListThreads": THREADS, "Explain": [Error("io.balancerd.NoSuchThread", {"tid": 1})]}
     with StandIn(path, answers):
-        assert uncoloured(run(path, "explain", "-a", "4711")) == ""
+        assert said(run(path, "explain", "-a", "4711")) == ""
 
 
 def test_no_threads_are_no_failure(path):
     with StandIn(path, {"ListThreads": [Error("io.balancerd.NoSuchThread")]}):
-        assert uncoloured(run(path, "threads", "-j")) == "[]\n"
-        assert len(uncoloured(run(path, "threads")).splitlines()) == 1
+        assert said(run(path, "threads", "-j")) == "[]\n"
+        assert len(said(run(path, "threads")).splitlines()) == 1
         assert run(path, "threads", "4711").returncode == 1
         assert run(path, "threads", "-a", "4711").returncode == 1
 
@@ -676,12 +629,12 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("refusal", "said"), REFUSALS, ids=range(len(REFUSALS)))
+@pytest.mark.parametrize(("refusal", "words"), REFUSALS, ids=range(len(REFUSALS)))
 @pytest.mark.parametrize("mode", [[], ["-j"]])
-def test_refusal(path, refusal, said, mode):
+def test_refusal(path, refusal, words, mode):
     with StandIn(path, {"*": [refusal]}):
         done = run(path, "reload", *mode)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
 
 
 @pytest.mark.parametrize("verb", CALLS)
@@ -820,7 +773,7 @@ OLDER = {
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "words"),
     [
         (["status"], "        Daemon: balancerd -, PID -\n"),
         (["cpus"], "  -     -    -     -         -     -        -        -       -  -\n"),
@@ -831,12 +784,12 @@ OLDER = {
         (["reload"], "in effect: the defaults"),
     ],
 )
-def test_older_daemon(path, arguments, said):
+def test_older_daemon(path, arguments, words):
     """What is missing is a dash."""
     with StandIn(path, OLDER):
         done = run(path, *arguments)
     assert done.returncode == 0
-    assert said in done.stdout
+    assert words in done.stdout
 
 
 def lying(value, lie):
@@ -920,7 +873,7 @@ def test_pipe_that_nobody_reads(path, stand_in, arguments):
     with open(writer, "w") as pipe:
         done = run(path, *arguments, stdout=pipe)
     assert done.returncode == 1
-    assert done.stderr in ("", "listening; Ctrl-C ends\n")
+    assert done.stderr in ("", LISTENING)
 
 
 def test_head(path):
@@ -937,21 +890,9 @@ def test_head(path):
     assert done.stderr == ""
 
 
-def start_monitor(path, *arguments):
-    process = subprocess.Popen(
-        [tree.BALANCECTL, "--socket", path, "monitor", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    return process
-
-
 def test_monitor_tells_at_once_and_ends_by_the_signal(path, stand_in):
     """In a pipe too, a line is there when it is told; the daemon says no more."""
-    with start_monitor(path) as process:
+    with monitor(path) as process:
         assert "".join(process.stdout.readline() for _ in range(3)) == MONITOR_TEXT
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_SEC) == -signal.SIGINT
@@ -960,8 +901,8 @@ def test_monitor_tells_at_once_and_ends_by_the_signal(path, stand_in):
 def test_monitor_ends_when_its_reader_has_left(path):
     """Though nothing happens: `balancectl monitor | head -n 1` does not wait for the next move."""
     with StandIn(path, {"Monitor": [{"ready": True}, ENDLESS]}):
-        with start_monitor(path) as process:
-            assert process.stderr.readline() == "listening; Ctrl-C ends\n"
+        with monitor(path) as process:
+            assert process.stderr.readline() == LISTENING
             process.stdout.close()
             assert process.wait(PATIENCE_SEC) == 1
             assert process.stderr.read() == ""
@@ -994,7 +935,7 @@ def test_check_without_a_daemon(runtime_dir):
 # The command line.
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "words"),
     [
         (["frobnicate"], 'there is no command "frobnicate"'),
         (["--frobnicate"], "frobnicate"),
@@ -1017,16 +958,16 @@ def test_check_without_a_daemon(runtime_dir):
         (["--timeout=10"], "--timeout 10: expected a time such as 500ms or 10s"),
     ],
 )
-def test_bad_arguments(path, arguments, said):
+def test_bad_arguments(path, arguments, words):
     done = run(path, *arguments) if arguments != ["check", "-j"] else run(None, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     complaint, hint = done.stderr.splitlines()
-    assert said in complaint
+    assert words in complaint
     assert hint == 'Try "balancectl --help".'
 
 
 def help_text(*verb):
-    return uncoloured(run(None, *verb, "--help"))
+    return said(run(None, *verb, "--help"))
 
 
 def listed(text):
@@ -1070,11 +1011,11 @@ def test_parser_takes_what_the_help_lists():
 def test_help_of_a_command():
     text = help_text("threads")
     assert text.startswith("balancectl threads [OPTION...] [PID]\n\nList threads")
-    assert uncoloured(run(None, "threads", "-h")) == text
+    assert said(run(None, "threads", "-h")) == text
 
 
 def test_version():
-    text = uncoloured(run(None, "--version"))
+    text = said(run(None, "--version"))
     assert re.fullmatch(r"balancectl \d+\.\d+\.\d+\n", text)
     daemon = subprocess.run([tree.BALANCERD, "--version"], capture_output=True, text=True, check=True)
     assert text.split()[1] == daemon.stdout.split()[1]
