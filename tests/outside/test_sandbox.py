@@ -108,6 +108,8 @@ def test_moves_the_threads_of_others_and_restores(unbalanced, same_masks, start,
                 break
         else:
             pytest.fail("never spread")
+        moved = {move.tid for move in daemon_.moves() if move.made}
+        assert moved & set(run_.told.tids()), daemon_.lines
         daemon_.process.kill()
         daemon_.wait()
         restored = run(sandbox, runtime_dir / "balancerd", "--runtime-dir", runtime_dir, "--restore")
