@@ -45,10 +45,7 @@ int call_refuse_parameter(const struct call *call, const char *parameter)
 
 int call_produce(const struct call *call, struct producer *producer)
 {
-        if (call->connection->mute)
-                producer->free(producer);
-        else
-                call->connection->producer = producer;
+        call->connection->producer = producer;
         return 0;
 }
 

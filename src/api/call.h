@@ -25,7 +25,7 @@ int call_refuse(const struct call *call, const char *error, json_t *parameters);
 int call_refuse_text(const struct call *call, const char *error, const char *name,
                      const char *text);
 int call_refuse_parameter(const struct call *call, const char *parameter);
-/* The call is answered by PRODUCER from now on. */
+/* The call, which has `more` and so wants replies, is answered by PRODUCER from now on. */
 int call_produce(const struct call *call, struct producer *producer);
 
 /* One parameter that a method has. The target that fits its type is set; absent, it stays. */

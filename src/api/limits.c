@@ -112,6 +112,11 @@ void limits_release(struct limits *limits, struct user *user)
         limits->n_connections--;
 }
 
+unsigned limits_n_users(const struct limits *limits)
+{
+        return HASH_COUNT(limits->users);
+}
+
 void user_charge(struct user *user, nsec_t now, nsec_t cost)
 {
         user->credit_sec = credit_sec(user, now) - nsec_to_sec(cost);

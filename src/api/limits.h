@@ -45,6 +45,9 @@ int limits_admit(struct limits *limits, const struct peer *peer, unsigned per_us
                  struct user **ret_user, unsigned *ret_limit);
 void limits_release(struct limits *limits, struct user *user);
 
+/* Those that are kept account of. */
+unsigned limits_n_users(const struct limits *limits);
+
 /* COST of CPU time was spent for the user. */
 void user_charge(struct user *user, nsec_t now, nsec_t cost);
 /* When the user is out of debt: 0 where there is none. */

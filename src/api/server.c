@@ -12,6 +12,8 @@
 
 /* How late a deadline may be met, so that the kernel can join wake-ups. */
 #define TIMER_SLACK_USEC 50000U
+/* Out of memory: the next try to give somebody a turn. */
+#define TURN_AGAIN (100 * NSEC_PER_MSEC)
 /* Out of descriptors or memory: the next try to take a connection. */
 #define ACCEPT_AGAIN (NSEC_PER_SEC)
 /* Notices of dropped clients: so many at once, and one more in that time. */
@@ -44,13 +46,50 @@ bool server_shows(const struct server *server, const struct peer *caller, uid_t 
         return caller->uid == uid || server_shows_all(server, caller);
 }
 
-/* Turns */
+/* Deadlines */
+
+void server_wake_by(struct server *server, nsec_t at)
+{
+        if (at >= server->timer_at)
+                return;
+        server->timer_at = at;
+        (void)sd_event_source_set_time(server->timer, at / NSEC_PER_USEC);
+        (void)sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT);
+}
+
+/* Taking turns */
+
+static int on_turn(sd_event_source *source, void *userdata);
+
+/* A new source each time: the loop serves what has been pending longest, and one that is kept would
+ * count as pending from its beginning, and be served before all clients' sockets. */
+static int add_turn(struct server *server)
+{
+        _cleanup_(sd_event_source_disable_unrefp) sd_event_source *turn = NULL;
+        int r;
+
+        r = sd_event_add_defer(server->event, &turn, on_turn, server);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(turn, SERVER_PRIORITY);
+        if (r < 0)
+                return r;
+        server->turn = TAKE_PTR(turn);
+        return 0;
+}
+
+/* Makes sure that a turn comes. Without memory it comes later. */
+static void await_turn(struct server *server)
+{
+        if (server->turns && !server->turn && add_turn(server) < 0)
+                server_wake_by(server, server_now(server) + TURN_AGAIN);
+}
 
 void server_queue(struct server *server, struct connection *connection)
 {
         connection->has_turn = true;
         DL_APPEND2(server->turns, connection, turn_prev, turn_next);
-        (void)sd_event_source_set_enabled(server->turn, SD_EVENT_ON);
+        await_turn(server);
 }
 
 static void unqueue(struct server *server, struct connection *connection)
@@ -64,23 +103,17 @@ static int on_turn(sd_event_source *source, void *userdata)
         struct server *server = userdata;
         struct connection *connection = server->turns;
 
+        (void)source;
+        server->turn = sd_event_source_disable_unref(server->turn);
         if (connection) {
                 unqueue(server, connection);
                 connection_take_turn(connection);
         }
-        return server->turns ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        await_turn(server);
+        return 0;
 }
 
-/* Deadlines */
-
-void server_wake_by(struct server *server, nsec_t at)
-{
-        if (at >= server->timer_at)
-                return;
-        server->timer_at = at;
-        (void)sd_event_source_set_time(server->timer, at / NSEC_PER_USEC);
-        (void)sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT);
-}
+/* The timer */
 
 static void accept_again(struct server *server)
 {
@@ -97,6 +130,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         (void)source;
         (void)usec;
         server->timer_at = NSEC_INFINITY;
+        await_turn(server);
         if (server->accept_again_at != 0 && now >= server->accept_again_at)
                 accept_again(server);
         DL_FOREACH_SAFE(server->connections, connection, next)
@@ -255,16 +289,9 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 
 static int add_sources(struct server *server)
 {
-        sd_event_source **sources[] = {&server->accept, &server->turn, &server->timer};
         int r;
 
         r = sd_event_add_io(server->event, &server->accept, server->fd, EPOLLIN, on_accept, server);
-        if (r < 0)
-                return r;
-        r = sd_event_add_defer(server->event, &server->turn, on_turn, server);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(server->turn, SD_EVENT_OFF);
         if (r < 0)
                 return r;
         r = sd_event_add_time(server->event, &server->timer, CLOCK_MONOTONIC, 0, TIMER_SLACK_USEC,
@@ -272,9 +299,10 @@ static int add_sources(struct server *server)
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(server->timer, SD_EVENT_OFF);
-        for (size_t i = 0; i < ARRAY_SIZE(sources) && r >= 0; i++)
-                r = sd_event_source_set_priority(*sources[i], SERVER_PRIORITY);
-        return r;
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(server->accept, SERVER_PRIORITY);
+        return r < 0 ? r : sd_event_source_set_priority(server->timer, SERVER_PRIORITY);
 }
 
 int server_new(struct server **ret, sd_event *event, int fd, const struct api_host *host,

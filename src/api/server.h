@@ -68,9 +68,9 @@ struct server {
         struct limits limits;
         struct connection *connections; /* list */
         struct connection *turns;       /* list: those whose turn comes, the next first */
-        sd_event_source *turn;
-        sd_event_source *timer; /* of deadlines, coarse; off where there is none */
-        nsec_t timer_at;        /* NSEC_INFINITY: off */
+        sd_event_source *turn;          /* is there while somebody's turn comes */
+        sd_event_source *timer;         /* of deadlines, coarse; off where there is none */
+        nsec_t timer_at;                /* NSEC_INFINITY: off */
         struct monitor monitor;
 
         /* Notices that may be given now, when that was counted, and how many were not given. */

@@ -38,11 +38,18 @@ packages=(libsystemd libnl-3.0 libnl-genl-3.0 hwloc jansson)
 read -ra library_flags <<<"$(pkg-config --cflags "${packages[@]}")"
 read -ra libraries <<<"$(pkg-config --libs "${packages[@]}")"
 flags=(-std=gnu17 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -I "$top/src"
+    -I "$top/tests" -I "$build"
     "${library_flags[@]}")
 sanitizers=address,undefined
 
-# All of these floors, as an archive: a target takes from it what it needs.
-for source in "$top"/src/{base,varlink,kernel}/*.c; do
+# What configure and make would write.
+printf '#define PACKAGE_%s "%s"\n' NAME balancerd VERSION 0 URL '' >"$build/config.h"
+sh "$top/src/api/texts.sh" "$top"/src/api/{org.varlink.service,io.balancerd}.varlink >"$build/texts.c"
+
+# The floors and what targets share, as an archive: a target takes from it what it needs.
+for source in "$top"/src/{base,varlink,model,policy,kernel,engine,api,sim}/*.c "$top/tests/api/stage.c" \
+    "$build/texts.c"; do
+    [[ $source != */sim/main.c && $source != */src/api/texts.c ]] || continue
     object=$build/$(basename "$(dirname "$source")")-$(basename "$source" .c).o
     "$clang" "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitizers" -c -o "$object" "$source"
 done

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A server whose balancer watches a simulated machine: two CPUs that the kernel does not balance,
+ * hogs on one of them, threads that sleep. Time stands still for it unless stage_tick() is called.
+ * Aborts where memory or descriptors run out.
+ */
+
+#include "api/connection.h"
+#include "api/server.h"
+#include "sim/machine.h"
+
+#define STAGE_HOGS     4U
+#define STAGE_SLEEPERS 60U
+
+struct stage {
+        struct topology *topology;
+        struct workload workload;
+        struct machine *machine;
+        struct kernel *kernel;
+        struct balancer *balancer;
+        sd_event *event;
+        struct server *server;
+        nsec_t next_at;    /* of the balancer's ticks */
+        int reload_result; /* what the host's reload() says */
+        unsigned n_notices;
+        char last_notice[64]; /* its detail */
+};
+
+struct stage *stage_new(void);
+void stage_free(struct stage *stage);
+
+static inline void stage_freep(struct stage **stage)
+{
+        stage_free(*stage);
+}
+
+/* Connects a client; returns its end, which does not block. */
+int stage_connect(struct stage *stage, const struct peer *peer);
+/* Lets the server do all that it can do now. */
+void stage_run(struct stage *stage);
+/* Lets the machine run until the balancer's next tick, and makes that. */
+void stage_tick(struct stage *stage);

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The server with clients in the same process: turns, order, patience, visibility. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <cmocka.h>
+
+#include "engine/inspect.h"
+#include "sim/kernel.h"
+#include "stage.h"
+
+static const struct peer root = {.pid = 1, .privileged = true};
+static const struct peer owner = {.pid = 2}; /* of all threads, but not privileged */
+static const struct peer stranger = {.pid = 3, .uid = 1000};
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+#define GET_STATUS "{\"method\":\"io.balancerd.GetStatus\"}"
+#define MONITOR    "{\"method\":\"io.balancerd.Monitor\",\"more\":true}"
+#define LIST_ALL                                                                                   \
+        "{\"method\":\"io.balancerd.ListThreads\",\"parameters\":{\"all\":true},\"more\":true}"
+
+static int set_up(void **state)
+{
+        *state = stage_new();
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        stage_free(*state);
+        return 0;
+}
+
+struct client {
+        struct stage *stage;
+        struct varlink_stream stream;
+};
+
+static void client_done(struct client *client)
+{
+        varlink_stream_done(&client->stream);
+}
+
+#define _cleanup_client_ _cleanup_(client_done)
+
+static struct client connect_as(struct stage *stage, const struct peer *peer)
+{
+        struct client client = {.stage = stage};
+
+        varlink_stream_init(&client.stream, stage_connect(stage, peer));
+        return client;
+}
+
+/* Sends TEXT and a NUL. */
+static void say(const struct client *client, const char *text)
+{
+        ssize_t length = (ssize_t)strlen(text) + 1;
+
+        assert_int_equal(send(client->stream.fd, text, (size_t)length, MSG_NOSIGNAL), length);
+}
+
+/* The next reply, if it is there now. */
+static bool take(struct client *client, struct varlink_reply *ret)
+{
+        const char *text, *fault;
+        size_t length;
+
+        while (varlink_stream_next(&client->stream, &text, &length) == 0)
+                if (varlink_stream_receive(&client->stream) <= 0)
+                        return false;
+        assert_int_equal(varlink_reply_parse(text, length, ret, &fault), 0);
+        return true;
+}
+
+/* Lets the server work; the next reply must be there. */
+static void hear(struct client *client, struct varlink_reply *ret)
+{
+        stage_run(client->stage);
+        assert_true(take(client, ret));
+}
+
+static void assert_silence(struct client *client)
+{
+        struct varlink_reply reply;
+
+        stage_run(client->stage);
+        assert_false(take(client, &reply));
+}
+
+static void assert_closed(struct client *client)
+{
+        stage_run(client->stage);
+        assert_int_equal(varlink_stream_receive(&client->stream), 0);
+}
+
+/* The next reply is an error: its name without the interface's. */
+static void assert_error(struct client *client, const char *name)
+{
+        struct varlink_reply reply = {0};
+
+        hear(client, &reply);
+        assert_non_null(reply.error);
+        assert_string_equal(strrchr(reply.error, '.') + 1, name);
+        varlink_reply_done(&reply);
+}
+
+/* The next reply has the field. */
+static void assert_field(struct client *client, const char *field, bool continues)
+{
+        struct varlink_reply reply = {0};
+
+        hear(client, &reply);
+        assert_null(reply.error);
+        assert_non_null(json_object_get(reply.parameters, field));
+        assert_int_equal(reply.continues, continues);
+        varlink_reply_done(&reply);
+}
+
+static void test_replies_come_in_order(void **state)
+{
+        _cleanup_client_ struct client c = connect_as(*state, &root);
+
+        say(&c, "{\"method\":\"a.b.C\"}");
+        say(&c, GET_STATUS);
+        say(&c, "{\"method\":\"io.balancerd.ListCpus\",\"more\":true}");
+        say(&c, "{\"method\":\"io.balancerd.Explain\"}");
+        assert_error(&c, "InterfaceNotFound");
+        assert_field(&c, "version", false);
+        assert_field(&c, "cpu", true);
+        assert_field(&c, "cpu", false);
+        assert_error(&c, "InvalidParameter");
+        assert_silence(&c);
+}
+
+static void test_oneway_gets_no_reply(void **state)
+{
+        _cleanup_client_ struct client c = connect_as(*state, &root);
+
+        say(&c, "{\"method\":\"io.balancerd.GetStatus\",\"oneway\":true}");
+        say(&c, "{\"method\":\"a.b.C\",\"oneway\":true}");
+        say(&c, "{\"method\":\"io.balancerd.ListCpus\",\"oneway\":true}");
+        say(&c, "{\"method\":\"io.balancerd.GetStatus\",\"oneway\":true,\"upgrade\":true}");
+        assert_silence(&c);
+        say(&c, GET_STATUS);
+        assert_field(&c, "version", false);
+}
+
+static void test_clients_take_turns(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client busy = connect_as(stage, &root);
+        _cleanup_client_ struct client other = connect_as(stage, &root);
+        struct varlink_reply reply = {0};
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < 50; i++)
+                say(&busy, GET_STATUS);
+        say(&other, GET_STATUS);
+        while (!take(&other, &reply)) {
+                assert_true(n++ < 10);
+                assert_true(sd_event_run(stage->event, 0) > 0);
+        }
+        varlink_reply_done(&reply);
+        for (unsigned i = 0; i < 50; i++)
+                assert_field(&busy, "version", false);
+}
+
+/* A list of 64 threads takes several turns, and other clients have theirs in between. */
+static void test_lists_are_made_in_slices(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        _cleanup_client_ struct client other = connect_as(stage, &root);
+        struct varlink_reply reply = {0};
+        unsigned n = 0, n_before_other = 0;
+
+        say(&c, LIST_ALL);
+        say(&other, GET_STATUS);
+        while (!take(&other, &reply))
+                assert_true(sd_event_run(stage->event, 0) > 0);
+        varlink_reply_done(&reply);
+        for (bool continues = true; continues; n++) {
+                if (!take(&c, &reply)) {
+                        n_before_other = n;
+                        hear(&c, &reply);
+                }
+                continues = reply.continues;
+                varlink_reply_done(&reply);
+        }
+        assert_int_equal(n, STAGE_HOGS + STAGE_SLEEPERS);
+        assert_true(n_before_other < n);
+}
+
+/* Threads come by number, each once, also where a search ends and the next begins. */
+static void test_tids_are_found_in_order(void **state)
+{
+        struct stage *stage = *state;
+        pid_t tids[7], last = 0;
+        unsigned n, n_all = 0;
+
+        do {
+                n = balancer_inspect_tids(stage->balancer, last, 0, true, tids, ARRAY_SIZE(tids));
+                for (unsigned i = 0; i < n; i++)
+                        assert_int_equal(tids[i], sim_kernel_tid(n_all++));
+                last = n > 0 ? tids[n - 1] : last;
+        } while (n == ARRAY_SIZE(tids));
+        assert_int_equal(n_all, STAGE_HOGS + STAGE_SLEEPERS);
+        assert_int_equal(
+                balancer_inspect_tids(stage->balancer, 0, sim_kernel_tid(3), true, tids, 7), 1);
+        assert_int_equal(tids[0], sim_kernel_tid(3));
+}
+
+static void test_strangers_see_nothing(void **state)
+{
+        _cleanup_client_ struct client c = connect_as(*state, &stranger);
+        char text[128];
+
+        say(&c, LIST_ALL);
+        assert_error(&c, "NoSuchThread");
+        (void)snprintf(text, sizeof(text),
+                       "{\"method\":\"io.balancerd.Explain\",\"parameters\":{\"tid\":%d}}",
+                       sim_kernel_tid(0));
+        say(&c, text);
+        assert_error(&c, "NoSuchThread");
+        say(&c, "{\"method\":\"io.balancerd.Reload\"}");
+        assert_error(&c, "PermissionDenied");
+}
+
+static void test_everyone_sees_all_where_that_is_set(void **state)
+{
+        struct stage *stage = *state;
+        const struct api_settings settings = {.observe_all = true, .group = GID_NONE};
+        _cleanup_client_ struct client c = connect_as(stage, &stranger);
+
+        server_configure(stage->server, &settings);
+        say(&c, LIST_ALL);
+        assert_field(&c, "thread", true);
+}
+
+/* Runs the balancer until it decides something. */
+static void decide(struct stage *stage)
+{
+        uint64_t before = decisions_count(balancer_decisions(stage->balancer));
+
+        for (unsigned i = 0; decisions_count(balancer_decisions(stage->balancer)) == before; i++) {
+                assert_true(i < 10000);
+                stage_tick(stage);
+        }
+}
+
+static void test_monitor_tells_decisions_to_those_who_may_see(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client all = connect_as(stage, &root);
+        _cleanup_client_ struct client own = connect_as(stage, &owner);
+        _cleanup_client_ struct client none = connect_as(stage, &stranger);
+
+        say(&all, MONITOR);
+        say(&own, MONITOR);
+        say(&none, MONITOR);
+        assert_field(&all, "ready", true);
+        assert_field(&own, "ready", true);
+        assert_field(&none, "ready", true);
+        decide(stage);
+        assert_field(&all, "decision", true);
+        assert_field(&own, "decision", true);
+        assert_silence(&none);
+}
+
+static void test_monitor_tells_notices_to_those_who_see_all(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client all = connect_as(stage, &root);
+        _cleanup_client_ struct client own = connect_as(stage, &owner);
+        _cleanup_client_ struct client bad = connect_as(stage, &stranger);
+
+        say(&all, MONITOR);
+        say(&own, MONITOR);
+        assert_field(&all, "ready", true);
+        assert_field(&own, "ready", true);
+        say(&bad, "{}");
+        assert_error(&bad, "InvalidMessage");
+        assert_closed(&bad);
+        assert_field(&all, "notice", true);
+        assert_silence(&own);
+        assert_string_equal(stage->last_notice, "invalid message");
+}
+
+/* More decisions than the ring has, while the client does not read. */
+static void test_subscriber_that_falls_behind_is_dropped(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        const struct notice notice = {.text = "again"};
+
+        say(&c, MONITOR);
+        assert_field(&c, "ready", true);
+        for (unsigned i = 0; i <= MONITOR_NOTICES; i++)
+                monitor_tell_notice(&stage->server->monitor, &notice);
+        assert_closed(&c);
+        assert_string_equal(stage->last_notice, "does not read");
+        assert_null(stage->server->connections);
+}
+
+/* What does not fit into the socket waits, bounded, and the next call is not read before. */
+static void test_reader_that_does_not_read_is_dropped(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        struct connection *connection = stage->server->connections;
+        nsec_t now;
+
+        while (varlink_stream_pending(&connection->stream) == 0) {
+                say(&c, LIST_ALL);
+                stage_run(stage);
+        }
+        assert_true(connection->stalled_at != 0);
+        now = connection->stalled_at + TAKE_WITHIN;
+        assert_int_equal(connection_look(connection, now - 1), now);
+        assert_int_equal(connection_look(connection, now), NSEC_INFINITY);
+        assert_null(stage->server->connections);
+        assert_string_equal(stage->last_notice, "does not read");
+}
+
+/* A client that reads after all gets all of it. */
+static void test_slow_reader_loses_nothing(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        struct connection *connection = stage->server->connections;
+        unsigned n_asked = 0, n_heard = 0;
+        struct varlink_reply reply = {0};
+
+        for (; varlink_stream_pending(&connection->stream) == 0; n_asked++) {
+                say(&c, LIST_ALL);
+                stage_run(stage);
+        }
+        while (n_heard < n_asked) {
+                hear(&c, &reply);
+                n_heard += !reply.continues;
+                varlink_reply_done(&reply);
+        }
+        assert_silence(&c);
+        assert_int_equal(connection->stalled_at, 0);
+}
+
+static void test_silent_clients_are_dropped(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        struct connection *connection = stage->server->connections;
+        nsec_t at = connection->since + FIRST_CALL_WITHIN;
+
+        assert_true(stage->server->timer_at <= at);
+        assert_int_equal(connection_look(connection, at - 1), at);
+        assert_int_equal(connection_look(connection, at), NSEC_INFINITY);
+        assert_string_equal(stage->last_notice, "silent");
+        assert_closed(&c);
+}
+
+static void test_idle_clients_are_dropped_later(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        struct connection *connection = stage->server->connections;
+        nsec_t at;
+
+        say(&c, GET_STATUS);
+        assert_field(&c, "version", false);
+        at = connection->since + NEXT_CALL_WITHIN;
+        assert_int_equal(connection_look(connection, at - 1), at);
+        assert_int_equal(connection_look(connection, at), NSEC_INFINITY);
+        assert_string_equal(stage->last_notice, "idle");
+}
+
+static void test_subscribers_may_be_silent(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+
+        say(&c, MONITOR);
+        assert_field(&c, "ready", true);
+        assert_int_equal(connection_look(stage->server->connections, NSEC_INFINITY - 1),
+                         NSEC_INFINITY);
+        assert_non_null(stage->server->connections);
+}
+
+/* Whoever has used up his share waits, gets no error, and is served again. */
+static void test_debtors_wait(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &stranger);
+        struct connection *connection = stage->server->connections;
+        nsec_t paid_at, now;
+
+        say(&c, GET_STATUS);
+        assert_field(&c, "version", false);
+        user_charge(connection->user, server_now(stage->server), 200 * NSEC_PER_MSEC);
+        say(&c, GET_STATUS);
+        say(&c, GET_STATUS);
+        assert_field(&c, "version", false); /* what was begun before it was known */
+        assert_true(connection->owing);
+        assert_silence(&c);
+        now = server_now(stage->server);
+        paid_at = user_paid_at(connection->user, now);
+        assert_true(paid_at > now);
+        assert_int_equal(connection_look(connection, now), paid_at);
+        assert_true(connection->owing);
+        user_charge(connection->user, now + 10 * NSEC_PER_SEC, 0);
+        (void)connection_look(connection, now + 10 * NSEC_PER_SEC);
+        assert_field(&c, "version", false);
+}
+
+static void test_subscriber_that_dies_is_noticed(void **state)
+{
+        struct stage *stage = *state;
+        struct client c = connect_as(stage, &root);
+
+        say(&c, MONITOR);
+        say(&c, GET_STATUS); /* waits, unread */
+        assert_field(&c, "ready", true);
+        client_done(&c);
+        stage_run(stage);
+        assert_null(stage->server->connections);
+        assert_null(stage->server->monitor.subscriptions);
+        assert_int_equal(stage->n_notices, 0);
+}
+
+static void test_calls_sent_before_the_end_are_answered(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+
+        say(&c, GET_STATUS);
+        say(&c, GET_STATUS);
+        assert_int_equal(shutdown(c.stream.fd, SHUT_WR), 0);
+        assert_field(&c, "version", false);
+        assert_field(&c, "version", false);
+        assert_closed(&c);
+        assert_null(stage->server->connections);
+}
+
+static void test_reload(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        struct varlink_reply reply = {0};
+
+        say(&c, "{\"method\":\"io.balancerd.Reload\"}");
+        assert_field(&c, "configuration", false);
+        stage->reload_result = -EOPNOTSUPP;
+        say(&c, "{\"method\":\"io.balancerd.Reload\"}");
+        assert_error(&c, "MethodNotImplemented");
+        stage->reload_result = -EBADMSG;
+        say(&c, "{\"method\":\"io.balancerd.Reload\"}");
+        hear(&c, &reply);
+        assert_string_equal(reply.error, "io.balancerd.InvalidConfiguration");
+        assert_int_equal(json_object_size(reply.parameters), 3);
+        assert_int_equal(json_integer_value(json_object_get(reply.parameters, "line")), 3);
+        varlink_reply_done(&reply);
+}
+
+/* Of what a client wrote only the beginning is repeated to it, whole characters of it. */
+static void test_echo_is_short(void **state)
+{
+        _cleanup_client_ struct client c = connect_as(*state, &root);
+        struct varlink_reply reply = {0};
+        char text[1024] = "{\"method\":\"a.b.";
+
+        for (unsigned i = 0; i < 300; i++)
+                strcat(text, i < 249 ? "x" : "\xc3\xa4");
+        strcat(text, ".C\"}");
+        say(&c, text);
+        hear(&c, &reply);
+        assert_string_equal(reply.error, "org.varlink.service.InterfaceNotFound");
+        assert_int_equal(json_string_length(json_object_get(reply.parameters, "interface")), 255);
+        varlink_reply_done(&reply);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_replies_come_in_order),
+                TEST(test_oneway_gets_no_reply),
+                TEST(test_clients_take_turns),
+                TEST(test_lists_are_made_in_slices),
+                TEST(test_tids_are_found_in_order),
+                TEST(test_strangers_see_nothing),
+                TEST(test_everyone_sees_all_where_that_is_set),
+                TEST(test_monitor_tells_decisions_to_those_who_may_see),
+                TEST(test_monitor_tells_notices_to_those_who_see_all),
+                TEST(test_subscriber_that_falls_behind_is_dropped),
+                TEST(test_reader_that_does_not_read_is_dropped),
+                TEST(test_slow_reader_loses_nothing),
+                TEST(test_silent_clients_are_dropped),
+                TEST(test_idle_clients_are_dropped_later),
+                TEST(test_subscribers_may_be_silent),
+                TEST(test_debtors_wait),
+                TEST(test_subscriber_that_dies_is_noticed),
+                TEST(test_calls_sent_before_the_end_are_answered),
+                TEST(test_reload),
+                TEST(test_echo_is_short),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
