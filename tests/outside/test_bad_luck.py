@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import daemon, hogs, machine, procfs, tree
+from support.namespace import in_mount_namespace
 
 LONG = bool(os.environ.get("BALANCERD_LONG"))
 
@@ -22,14 +23,6 @@ NOBODY = [
     "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
     "--bounding-set", "-all", "--inh-caps", "-all",
 ]  # fmt: skip
-
-
-def in_mount_namespace(script):
-    """A prefix that runs the rest of the command after SCRIPT, with mounts that nobody else sees."""
-    prefix = ["unshare", "--mount", "--propagation", "private", "--"]
-    if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode != 0:
-        pytest.skip("mount namespaces are not permitted here")
-    return [*prefix, "sh", "-e", "-c", f'{script}\nexec "$@"', "sh"]
 
 
 def stacked(arranged, **options):

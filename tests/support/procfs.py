@@ -76,6 +76,11 @@ def parse_list(text):
     return cpus
 
 
+def state(tid):
+    """The thread's state, a letter as in ps(1)."""
+    return Path(f"/proc/{tid}/stat").read_bytes().rpartition(b")")[2].split()[0].decode()
+
+
 def is_kernel_thread(tid):
     """Whether the thread is there and is one of the kernel's own (PF_KTHREAD)."""
     try:

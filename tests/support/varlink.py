@@ -369,9 +369,11 @@ def in_child(function, uid=None, gid=None, groups=()):
     return result["returned"]
 
 
-def wait_until(condition, timeout=PATIENCE_SEC, each=lambda: None):
-    """Calls EACH, which should do or ask something, until CONDITION holds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        each()
+class Deadline:
+    """For loops that wait by asking: check() fails once PATIENCE_SEC have passed."""
+
+    def __init__(self, timeout=PATIENCE_SEC):
+        self.at = time.monotonic() + timeout
+
+    def check(self):
+        assert time.monotonic() < self.at, "not in time"
