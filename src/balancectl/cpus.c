@@ -81,10 +81,10 @@ static int print(const struct request *request, const json_t *cpus)
         size_t n = json_array_size(cpus);
 
         if (table_new(&table, columns, _COLUMN_MAX) < 0)
-                return session_tell_no_memory();
+                return tell_no_memory();
         for (size_t i = 0; i < n; i++)
                 if (add_row(table, json_array_get(cpus, i)) < 0)
-                        return session_tell_no_memory();
+                        return tell_no_memory();
         table_print(table, n, &request->terminal, request->legend);
         return 0;
 }

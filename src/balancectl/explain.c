@@ -6,6 +6,7 @@
 #include "balancectl/events.h"
 #include "balancectl/fields.h"
 #include "balancectl/print.h"
+#include "balancectl/refusal.h"
 #include "balancectl/session.h"
 #include "balancectl/verbs.h"
 
@@ -81,17 +82,17 @@ static int explain_one(const struct request *request, struct session *session, i
         int r;
 
         if (!parameters)
-                return session_tell_no_memory();
+                return tell_no_memory();
         r = session_send(session, "Explain", parameters, false);
         if (r < 0)
                 return r;
         r = session_receive(session, &reply);
         if (r < 0)
                 return r;
-        if (r == SESSION_REFUSED && is_listed && session_is_refusal(&reply, "NoSuchThread"))
+        if (r == SESSION_REFUSED && is_listed && refusal_is(&reply, "NoSuchThread"))
                 return r;
         if (r == SESSION_REFUSED)
-                return session_tell_refusal(&reply);
+                return refusal_tell(&reply);
         if (request->json != JSON_MODE_OFF)
                 return print_json(reply.parameters, request->json);
         print(&request->terminal, reply.parameters);
@@ -127,7 +128,7 @@ static int explain_all(const struct request *request, struct session *session)
         int r;
 
         if (!parameters)
-                return session_tell_no_memory();
+                return tell_no_memory();
         r = session_list(session, "ListThreads", parameters, "thread", &list);
         return r < 0 ? r : explain_list(request, session, list);
 }

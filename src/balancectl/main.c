@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "balancectl/options.h"
 #include "balancectl/print.h"
 #include "balancectl/verbs.h"
 #include "base/macro.h"

@@ -9,6 +9,7 @@
 #include "balancectl/events.h"
 #include "balancectl/fields.h"
 #include "balancectl/print.h"
+#include "balancectl/refusal.h"
 #include "balancectl/session.h"
 #include "balancectl/verbs.h"
 #include "base/macro.h"
@@ -18,7 +19,7 @@ static int await_reply(const struct session *session)
 {
         struct pollfd fds[] = {
                 {.fd = balancer_client_fd(session->client), .events = POLLIN},
-                {.fd = STDOUT_FILENO}, /* POLLERR is always told: the last reader has left */
+                {.fd = STDOUT_FILENO}, /* that its last reader has left is told unasked */
         };
 
         if (balancer_client_wait(session->client, 0) != 0)
@@ -26,7 +27,7 @@ static int await_reply(const struct session *session)
         while (poll(fds, ARRAY_SIZE(fds), -1) < 0)
                 if (errno != EINTR)
                         return 0; /* receiving will tell */
-        return fds[1].revents & POLLERR ? -EPIPE : 0;
+        return fds[1].revents & (POLLERR | POLLHUP) ? -EPIPE : 0;
 }
 
 /* Returns whether it was an event: what a newer daemon may tell beside them is passed over. */
@@ -64,7 +65,7 @@ static int take_reply(const struct request *request, struct session *session, bo
 
         r = session_receive(session, &reply);
         if (r != 0)
-                return r == SESSION_REFUSED ? session_tell_refusal(&reply) : r;
+                return r == SESSION_REFUSED ? refusal_tell(&reply) : r;
         *ret_continues = reply.continues;
         tell_ready(request, reply.parameters);
         if (!is_event(reply.parameters))

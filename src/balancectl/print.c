@@ -5,19 +5,27 @@
 #include <errno.h>
 #include <stdarg.h>
 
-#include "balancectl/session.h"
-
 /* As in varlink/message.c: fractions are shares and loads. */
 #define USUAL_FLAGS (JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6))
+
+int tell_no_memory(void)
+{
+        fprintf(stderr, "balancectl: out of memory\n");
+        return -ENOMEM;
+}
 
 int print_json(const json_t *value, enum json_mode mode)
 {
         _cleanup_free_ char *text = NULL;
 
+        if (!value) {
+                printf("{}\n");
+                return 0;
+        }
         text = json_dumps(value,
                           USUAL_FLAGS | (mode == JSON_MODE_PRETTY ? JSON_INDENT(4) : JSON_COMPACT));
         if (!text)
-                return session_tell_no_memory();
+                return tell_no_memory();
         (void)puts(text);
         return 0;
 }

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Output that is no table: JSON, and lines of "key: value". */
+/* Output that is no table: JSON, lines of "key: value", and what went wrong with all output. */
 
 #include <jansson.h>
 
 #include "balancectl/request.h"
 #include "base/macro.h"
 
-/* VALUE, an object or array, and a newline. Returns 0, or -ENOMEM, which has been told. */
+/* VALUE, an object or array (NULL: an empty object), and a newline. Returns 0, or -ENOMEM, which
+ * has been told. */
 int print_json(const json_t *value, enum json_mode mode);
+
+/* Tells of a lack of memory on standard error, and returns -ENOMEM. */
+int tell_no_memory(void);
 
 /* Hands over what was printed so far. Returns 0, or a negative errno where it, or something before,
  * could not be written. That has been told, but for a pipe whose reader has left. */

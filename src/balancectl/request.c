@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "balancectl/options.h"
 #include "balancectl/request.h"
 
 #include <errno.h>
@@ -7,94 +8,9 @@
 
 #include "base/macro.h"
 #include "base/parse.h"
-#include "libbalancer/client.h"
 
 /* getopt_long() returns this and the option's id for options that are no letter. */
 #define LONG_OPTION 256
-
-#define USUAL_TIMEOUT (10 * NSEC_PER_SEC)
-#define USUAL_TEXT    "10s"
-
-/* The one list of options: the parser, both helps and the tests go by it. */
-static const struct {
-        const char *name; /* NULL: a letter only */
-        char letter;      /* 0: a name only */
-        const char *argument;
-        const char *help;
-} options[_OPTION_MAX] = {
-        [OPTION_ALL_TASKS] = {"all-tasks", 'a', NULL, "All threads of the process PID"},
-        [OPTION_ALL] = {"all", 0, NULL, "Threads that are not watched too"},
-        [OPTION_COUNT] = {"count", 'n', "COUNT", "End after so many events"},
-        [OPTION_CONFIG_DIR] = {"config-dir", 0, "DIR", "Check what is there"},
-        [OPTION_JSON] = {"json", 0, "MODE", "Print JSON: short, pretty or off"},
-        [OPTION_J] = {NULL, 'j', NULL, "--json=pretty on a terminal, --json=short elsewhere"},
-        [OPTION_NO_LEGEND] = {"no-legend", 0, NULL, "No headers, no hints"},
-        [OPTION_SOCKET] = {"socket", 0, "PATH",
-                           "Where balancerd listens [" BALANCER_CLIENT_PATH "]"},
-        [OPTION_TIMEOUT] = {"timeout", 0, "TIME", "Wait so long for an answer [" USUAL_TEXT "]"},
-        [OPTION_HELP] = {"help", 'h', NULL, "Show this help"},
-        [OPTION_VERSION] = {"version", 0, NULL, "Show the version"},
-};
-
-static const char *operand_text(enum operand operand)
-{
-        switch (operand) {
-        case OPERAND_NONE:
-                return "";
-        case OPERAND_MAYBE_PID:
-                return " [PID]";
-        case OPERAND_PID:
-                return " PID";
-        }
-        abort();
-}
-
-static void help_option(enum option_id id)
-{
-        char left[64], letter[8] = "   ";
-
-        if (options[id].letter)
-                (void)snprintf(letter, sizeof(letter), "-%c%s", options[id].letter,
-                               options[id].name ? "," : "");
-        (void)snprintf(left, sizeof(left), "%-3s %s%s%s%s", letter, options[id].name ? "--" : "",
-                       options[id].name ? options[id].name : "", options[id].argument ? " " : "",
-                       options[id].argument ? options[id].argument : "");
-        printf("  %-22s %s\n", left, options[id].help);
-}
-
-static void help_options(unsigned set)
-{
-        printf("\n");
-        for (enum option_id id = 0; id < _OPTION_MAX; id++)
-                if (set & (1U << id))
-                        help_option(id);
-}
-
-#define EVERY_VERB (OPTION(HELP) | OPTION(VERSION))
-
-void request_help(const struct request *request, const struct verb *verbs)
-{
-        const struct verb *one = request->verb;
-
-        if (one) {
-                printf("balancectl %s [OPTION...]%s\n\n%s.\n", one->name,
-                       operand_text(one->operand), one->summary);
-                help_options(one->options | EVERY_VERB);
-                return;
-        }
-        printf("balancectl [OPTION...] [COMMAND]\n\n"
-               "See what balancerd does, and why.\n\n");
-        for (const struct verb *verb = verbs; verb->name; verb++) {
-                char left[64];
-
-                (void)snprintf(left, sizeof(left), "%s%s", verb->name, operand_text(verb->operand));
-                printf("  %-22s %s\n", left, verb->summary);
-        }
-        help_options((1U << _OPTION_MAX) - 1);
-        printf("\nWithout a command: %s. Which options a command takes: balancectl COMMAND "
-               "--help\n",
-               verbs->name);
-}
 
 static int complain(const char *what, const char *value, const char *expected)
 {
@@ -165,14 +81,14 @@ static int set_option(struct request *request, enum option_id id, const char *va
 static void list_options(struct option *ret_long, char *ret_letters)
 {
         for (enum option_id id = 0; id < _OPTION_MAX; id++) {
-                if (options[id].name)
-                        *ret_long++ = (struct option){options[id].name,
-                                                      options[id].argument ? required_argument
-                                                                           : no_argument,
+                if (option_rows[id].name)
+                        *ret_long++ = (struct option){option_rows[id].name,
+                                                      option_rows[id].argument ? required_argument
+                                                                               : no_argument,
                                                       NULL, LONG_OPTION + (int)id};
-                if (options[id].letter)
-                        *ret_letters++ = options[id].letter;
-                if (options[id].letter && options[id].argument)
+                if (option_rows[id].letter)
+                        *ret_letters++ = option_rows[id].letter;
+                if (option_rows[id].letter && option_rows[id].argument)
                         *ret_letters++ = ':';
         }
         *ret_long = (struct option){0};
@@ -185,7 +101,7 @@ static enum option_id option_of(int c)
 
         if (c >= LONG_OPTION)
                 return (enum option_id)(c - LONG_OPTION);
-        while (options[id].letter != c)
+        while (option_rows[id].letter != c)
                 id++;
         return id;
 }
@@ -224,14 +140,14 @@ static const struct verb *find_verb(const struct verb *verbs, const char *name)
 static int check_options(const struct verb *verb, unsigned given)
 {
         for (enum option_id id = 0; id < _OPTION_MAX; id++) {
-                if (!(given & ~(verb->options | EVERY_VERB) & (1U << id)))
+                if (!(given & ~(verb->options | OPTIONS_OF_EVERY_VERB) & (1U << id)))
                         continue;
-                if (options[id].name)
+                if (option_rows[id].name)
                         fprintf(stderr, "balancectl: %s takes no --%s\n", verb->name,
-                                options[id].name);
+                                option_rows[id].name);
                 else
                         fprintf(stderr, "balancectl: %s takes no -%c\n", verb->name,
-                                options[id].letter);
+                                option_rows[id].letter);
                 return -EINVAL;
         }
         return 0;
@@ -258,7 +174,7 @@ static int parse_operands(struct request *request, int n, char **operands)
 
 int request_parse(struct request *ret, const struct verb *verbs, int argc, char **argv)
 {
-        struct request request = {.timeout = USUAL_TIMEOUT, .legend = true};
+        struct request request = {.timeout = OPTION_TIMEOUT_DEFAULT, .legend = true};
         unsigned given;
 
         terminal_probe(&request.terminal, STDOUT_FILENO);

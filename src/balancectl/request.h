@@ -5,7 +5,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "balancectl/terminal.h"
 #include "base/time.h"
@@ -15,25 +14,6 @@ enum json_mode {
         JSON_MODE_SHORT,  /* one line an object */
         JSON_MODE_PRETTY, /* indented */
 };
-
-/* Options, in the order in which the help lists them. */
-enum option_id {
-        OPTION_ALL_TASKS,
-        OPTION_ALL,
-        OPTION_COUNT,
-        OPTION_CONFIG_DIR,
-        OPTION_JSON,
-        OPTION_J,
-        OPTION_NO_LEGEND,
-        OPTION_SOCKET,
-        OPTION_TIMEOUT,
-        OPTION_HELP,
-        OPTION_VERSION,
-        _OPTION_MAX,
-};
-
-/* A set of options. */
-#define OPTION(id) (1U << (OPTION_##id))
 
 /* What stands behind a verb. */
 enum operand {
@@ -48,8 +28,7 @@ struct verb {
         const char *name;
         const char *summary; /* of the help */
         enum operand operand;
-        unsigned
-                options; /* OPTION() of those that it takes; help and version come with every one */
+        unsigned options; /* OPTION() of those that it takes beside OPTIONS_OF_EVERY_VERB */
         /* Returns 0, or a negative errno of what has been told on standard error. */
         int (*run)(const struct request *request);
 };

@@ -29,17 +29,10 @@ int session_call(struct session *session, const char *method, json_t *parameters
                  struct varlink_reply *ret);
 
 /* The two halves. session_receive() returns SESSION_REFUSED, and RET, when the daemon says no: the
- * caller tells it, or knows better. */
+ * caller tells it (refusal.h), or knows better. */
 #define SESSION_REFUSED 1
 int session_send(struct session *session, const char *method, json_t *parameters, bool more);
 int session_receive(struct session *session, struct varlink_reply *ret);
-/* Tells why the daemon said no, and returns -EREMOTEIO. */
-int session_tell_refusal(const struct varlink_reply *reply);
-/* Whether the refusal is this one of io.balancerd's own, such as "NoSuchThread". */
-bool session_is_refusal(const struct varlink_reply *reply, const char *error);
-
-/* Tells of a lack of memory, and returns -ENOMEM. */
-int session_tell_no_memory(void);
 
 /* A call of METHOD with many replies: what KEY holds in each becomes an element of RET; replies
  * without it are passed over. That there is no such thread is an empty list, unless PARAMETERS ask

@@ -181,7 +181,7 @@ static int print(const struct terminal *terminal, const json_t *status)
         print_age(terminal, status);
         r = print_cpus(terminal, status);
         if (r < 0)
-                return session_tell_no_memory();
+                return tell_no_memory();
         print_trouble(terminal, status);
         print_counts(terminal, status);
         print_threads(terminal, status);

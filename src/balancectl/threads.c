@@ -193,10 +193,10 @@ static int print_rows(const struct request *request, const json_t *const *thread
         size_t n_shown = page(request, n);
 
         if (table_new(&table, columns, _COLUMN_MAX) < 0)
-                return session_tell_no_memory();
+                return tell_no_memory();
         for (size_t i = 0; i < n_shown; i++)
                 if (add_row(table, threads[i]) < 0)
-                        return session_tell_no_memory();
+                        return tell_no_memory();
         table_print(table, n_shown, &request->terminal, request->legend);
         if (n_shown < n)
                 tell_rest(request, n - n_shown);
@@ -210,7 +210,7 @@ static int print(const struct request *request, const json_t *list)
 
         threads = calloc(n + 1, sizeof(const json_t *));
         if (!threads)
-                return session_tell_no_memory();
+                return tell_no_memory();
         for (size_t i = 0; i < n; i++)
                 threads[i] = json_array_get(list, i);
         if (request->terminal.is_terminal)
@@ -253,7 +253,7 @@ int verb_threads(const struct request *request)
                 return r;
         choice = choose(request);
         if (!choice)
-                return session_tell_no_memory();
+                return tell_no_memory();
         r = session_list(&session, "ListThreads", choice, "thread", &list);
         if (r < 0)
                 return r;

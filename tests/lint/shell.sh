@@ -3,5 +3,6 @@
 # Looks over every shell script with shellcheck.
 . "$top_srcdir/tests/lint/common.sh"
 need shellcheck
-find "$top_srcdir/tests" "$top_srcdir/.ci" \( -name '*.sh' -o -name run \) -print0 |
+find "$top_srcdir/tests" "$top_srcdir/.ci" "$top_srcdir/completions" \
+    \( -name '*.sh' -o -name run -o -path '*/bash/*' \) -print0 |
     xargs -0 shellcheck -x -e SC1091,SC2154

@@ -792,6 +792,13 @@ def test_older_daemon(path, arguments, words):
     assert words in done.stdout
 
 
+@pytest.mark.parametrize("verb", ["status", "explain", "reload"])
+def test_reply_without_parameters(path, verb):
+    with StandIn(path, {"*": [Bytes(b"{}\0")]}):
+        assert said(run(path, *CALLS[verb], "-j")) == "{}\n"
+        assert said(run(path, *CALLS[verb])) != ""
+
+
 def lying(value, lie):
     if isinstance(value, dict):
         return {key: lying(part, lie) for key, part in value.items()}
@@ -1071,3 +1078,53 @@ def test_it_links_nothing_of_the_daemon_s():
     ).stdout
     libraries = re.findall(r"\(NEEDED\).*\[(.+?)\.so", needed)
     assert set(libraries) - {"libasan", "libubsan"} <= {"libjansson", "libc", "libm", "ld-linux-x86-64"}
+
+
+# What bash offers.
+
+def offered(*words):
+    """For the last of WORDS, which may have been begun only."""
+    script = (
+        'source "$1" && shift && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _balancectl && '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-uc", script, "bash", tree.SOURCE / "completions/bash/balancectl", "balancectl", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_SEC,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_bash_offers_what_the_help_lists():
+    verbs, _names, _letters = listed(help_text())
+    assert sorted(offered("")) == sorted(verbs)
+    assert offered("th") == ["threads"]
+    for verb in verbs:
+        _verbs, names, letters = listed(help_text(verb))
+        assert sorted(offered(verb, "-")) == sorted({f"--{name}" for name in names} | letters)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["cpus", "--json", "p"], ["pretty"]),
+        (["cpus", "--json", "=", ""], ["short", "pretty", "off"]),
+        (["cpus", "--json", "="], ["short", "pretty", "off"]),
+        (["monitor", "-n", ""], []),
+        (["cpus", ""], []),
+        (["check", "--config-dir", "/pro"], ["/proc"]),
+        (["--socket", "/dev/nul"], ["/dev/null"]),
+        (["--socket", "cpus", "thr"], ["threads"]),
+        (["", "thr"], ["threads"]),
+        (["explain", "-a", str(os.getpid())], [str(os.getpid())]),
+    ],
+)
+def test_bash_offers_values(words, expected):
+    assert [word for word in offered(*words) if word in expected] == expected
+    assert len(offered(*words)) >= len(expected)
+    if not expected:
+        assert offered(*words) == []
