@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""balancectl while threads are moved: what monitor, threads and explain tell is what the daemon's log
+tells."""
+
+import json
+import signal
+
+from support import hogs, varlink
+from support.balancectl import LISTENING, PATIENCE_SEC, monitor, run, said
+
+
+def stacked(arranged):
+    return hogs.Hogs(threads=4, stack=arranged.cpus[0], every_msec=100, preexec=arranged.join)
+
+
+def test_moves(unbalanced, start_daemon, runtime_dir):
+    daemon = start_daemon()
+    path = varlink.socket_path(runtime_dir)
+    with monitor(path, "--json=short") as watching:
+        assert watching.stderr.readline() == LISTENING
+        with stacked(unbalanced) as run_:
+            daemon.wait_line("sched_migrate_task: comm=hog .* why=balance ")
+            (move, *_others) = [one for one in daemon.moves() if one.made and one.comm == "hog"]
+            table = said(run(path, "threads", "-a", str(run_.process.pid), "--no-legend"))
+            explained = run(path, "explain", str(move.tid)).stdout
+            tids = [report.tid for report in run_.told.reports["start"]]
+        told = first_move_of(move.tid, watching)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(PATIENCE_SEC) == -signal.SIGINT
+    assert (told["from"], told["to"], told["reason"]) == (move.orig, move.dest, move.why)
+    assert set(tids) <= {int(row.split()[0]) for row in table.splitlines()}
+    assert f"hog[{move.tid}] moved from CPU {move.orig} to {move.dest} in " in explained
+
+
+def first_move_of(tid, watching):
+    """Reads until a move of the thread is told that was made."""
+    while True:
+        decision = json.loads(watching.stdout.readline()).get("decision", {})
+        if (decision.get("tid"), decision.get("result")) == (tid, "moved"):
+            return decision
