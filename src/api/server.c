@@ -87,6 +87,8 @@ static void await_turn(struct server *server)
 
 void server_queue(struct server *server, struct connection *connection)
 {
+        if (connection->has_turn)
+                return;
         connection->has_turn = true;
         DL_APPEND2(server->turns, connection, turn_prev, turn_next);
         await_turn(server);

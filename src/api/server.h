@@ -101,7 +101,7 @@ void server_wake_by(struct server *server, nsec_t at);
 /* Whether CALLER may see the threads of user UID. */
 bool server_shows(const struct server *server, const struct peer *caller, uid_t uid);
 bool server_shows_all(const struct server *server, const struct peer *caller);
-/* Gives the connection a turn behind those that wait for theirs. */
+/* Gives the connection a turn behind those that wait for theirs, unless it has one already. */
 void server_queue(struct server *server, struct connection *connection);
 /* It is gone; there is room for another. */
 void server_forget(struct server *server, struct connection *connection);

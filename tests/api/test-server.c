@@ -417,6 +417,25 @@ static void test_debtors_wait(void **state)
         assert_field(&c, "version", false);
 }
 
+/* As when a debt is paid before the turn has come in which it would have been noticed. */
+static void test_nobody_has_two_turns(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client a = connect_as(stage, &root);
+        _cleanup_client_ struct client b = connect_as(stage, &root);
+        struct connection *first = stage->server->connections, *second = first->next;
+
+        server_queue(stage->server, first);
+        server_queue(stage->server, second);
+        server_queue(stage->server, first);
+        stage_run(stage);
+        assert_null(stage->server->turns);
+        say(&a, GET_STATUS);
+        say(&b, GET_STATUS);
+        assert_field(&a, "version", false);
+        assert_field(&b, "version", false);
+}
+
 static void test_subscriber_that_dies_is_noticed(void **state)
 {
         struct stage *stage = *state;
@@ -502,6 +521,7 @@ int main(void)
                 TEST(test_idle_clients_are_dropped_later),
                 TEST(test_subscribers_may_be_silent),
                 TEST(test_debtors_wait),
+                TEST(test_nobody_has_two_turns),
                 TEST(test_subscriber_that_dies_is_noticed),
                 TEST(test_calls_sent_before_the_end_are_answered),
                 TEST(test_reload),
