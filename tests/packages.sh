@@ -12,7 +12,7 @@ build_packages=(
 demo_packages=("${build_packages[@]}" python3-minimal libpython3-stdlib)
 # shellcheck disable=SC2034
 test_packages=(
-    "${build_packages[@]}" python3 python3-pytest libcmocka-dev mandoc procps systemd
+    "${build_packages[@]}" python3 python3-pytest python3-jsonschema libcmocka-dev mandoc procps systemd
     clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck
     valgrind strace stress-ng rt-tests jq socat
 )

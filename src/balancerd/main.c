@@ -11,9 +11,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "balancerd/check.h"
 #include "balancerd/news.h"
 #include "balancerd/notify.h"
 #include "balancerd/privileges.h"
+#include "balancerd/reload.h"
 #include "balancerd/service.h"
 #include "base/log.h"
 #include "kernel/linux.h"
@@ -23,56 +25,68 @@
 /* Below the runtime directory. */
 #define PRIVATE_DIR "private"
 
-static const char *arg_runtime_dir = PACKAGE_LOCALSTATE_RUN;
-static bool arg_observe, arg_restore;
-static struct settings arg_settings;
+static const char *arg_config_dir = PACKAGE_SYSCONF, *arg_runtime_dir = PACKAGE_LOCALSTATE_RUN;
+static bool arg_check, arg_observe, arg_restore;
+static char **arg_sets;
+static size_t arg_n_sets;
 
 static void help(void)
 {
         printf("balancerd [OPTION...]\n\n"
                "Balance threads over CPUs where the kernel does not, and give back every mask.\n\n"
+               "      --check            Say what is wrong with the configuration, and end\n"
+               "      --config-dir DIR   Read the configuration there [%s]\n"
                "      --observe          Decide and tell, but move nothing\n"
                "      --restore          Give back what a daemon that was killed left narrow, and "
                "end\n"
                "      --runtime-dir DIR  Keep the ledger there [%s]\n"
-               "      --set KEY=VALUE    Change a setting (see balancerd(8))\n"
+               "      --set KEY=VALUE    Change a setting (see balancerd.json(5))\n"
                "  -h, --help             Show this help\n"
                "      --version          Show the version\n",
-               PACKAGE_LOCALSTATE_RUN);
+               PACKAGE_SYSCONF, PACKAGE_LOCALSTATE_RUN);
 }
 
-static int set_from_argument(const char *argument)
+/* Whether it can be followed; that is done together with the configuration. */
+static int add_set(char *argument)
 {
-        _cleanup_free_ char *key = NULL;
-        const char *value = strchr(argument, '='), *expected = NULL;
+        _cleanup_faults_ struct faults faults = {0};
+        _cleanup_free_ char *line = NULL;
+        struct settings scratch;
+        char **sets;
         int r;
 
-        if (!value) {
-                fprintf(stderr, "balancerd: --set %s: expected KEY=VALUE\n", argument);
+        settings_init(&scratch);
+        r = config_set(&scratch, argument, &faults, NULL);
+        if (r < 0)
+                return r;
+        if (faults.n > 0) {
+                line = fault_format(&faults.all[0]);
+                fprintf(stderr, "balancerd: %s\n", line ? line : argument);
                 return -EINVAL;
         }
-        key = strndup(argument, (size_t)(value - argument));
-        if (!key)
+        sets = reallocarray(arg_sets, arg_n_sets + 1, sizeof(*sets));
+        if (!sets)
                 return -ENOMEM;
-        r = settings_set(&arg_settings, key, value + 1, &expected);
-        if (r == -ENOENT)
-                fprintf(stderr, "balancerd: --set %s: there is no setting \"%s\"\n", argument, key);
-        else if (r < 0)
-                fprintf(stderr, "balancerd: --set %s: expected %s\n", argument, expected);
-        return r;
+        arg_sets = sets;
+        arg_sets[arg_n_sets++] = argument;
+        return 0;
 }
 
 /* Returns 1 to go on, 0 when all is done, a negative errno for bad arguments. */
 static int parse_arguments(int argc, char **argv)
 {
         enum {
-                OPTION_OBSERVE = 256,
+                OPTION_CHECK = 256,
+                OPTION_CONFIG_DIR,
+                OPTION_OBSERVE,
                 OPTION_RESTORE,
                 OPTION_RUNTIME_DIR,
                 OPTION_SET,
                 OPTION_VERSION
         };
         static const struct option options[] = {
+                {"check", no_argument, NULL, OPTION_CHECK},
+                {"config-dir", required_argument, NULL, OPTION_CONFIG_DIR},
                 {"help", no_argument, NULL, 'h'},
                 {"observe", no_argument, NULL, OPTION_OBSERVE},
                 {"restore", no_argument, NULL, OPTION_RESTORE},
@@ -88,6 +102,12 @@ static int parse_arguments(int argc, char **argv)
                 case 'h':
                         help();
                         return 0;
+                case OPTION_CHECK:
+                        arg_check = true;
+                        break;
+                case OPTION_CONFIG_DIR:
+                        arg_config_dir = optarg;
+                        break;
                 case OPTION_OBSERVE:
                         arg_observe = true;
                         break;
@@ -98,7 +118,7 @@ static int parse_arguments(int argc, char **argv)
                         arg_runtime_dir = optarg;
                         break;
                 case OPTION_SET:
-                        if (set_from_argument(optarg) < 0)
+                        if (add_set(optarg) < 0)
                                 return -EINVAL;
                         break;
                 case OPTION_VERSION:
@@ -225,16 +245,32 @@ static void raise_descriptor_limit(void)
 
 /* News of births, which some kernels give to CAP_NET_ADMIN alone, are subscribed to once; taskstats
  * need it for every question. */
-static void drop_privileges(struct kernel *kernel)
+static void drop_privileges(struct kernel *kernel, const struct settings *settings)
 {
         int r;
 
         (void)kernel->ops->events_fd(kernel);
-        if (arg_settings.taskstats)
+        if (settings->taskstats)
                 return;
         r = privileges_drop_net_admin();
         if (r < 0)
                 (void)log_error_errno(r, "cannot give up CAP_NET_ADMIN");
+}
+
+static struct config_source config_source(void)
+{
+        return (struct config_source){
+                .dir = arg_config_dir,
+                .sets = arg_sets,
+                .n_sets = arg_n_sets,
+        };
+}
+
+static int check(void)
+{
+        const struct config_source source = config_source();
+
+        return check_config(&source);
 }
 
 static int run(void)
@@ -243,12 +279,21 @@ static int run(void)
         _cleanup_(notify_freep) struct notify *notify = NULL;
         _cleanup_(ledger_freep) struct ledger *ledger = NULL;
         _cleanup_close_ int runtime_fd = -1;
-        struct service_options options = {.settings = arg_settings, .observe = arg_observe};
+        _cleanup_config_ struct config config = {0};
+        const struct config_source source = config_source();
+        struct service_options options = {
+                .source = &source,
+                .config = &config,
+                .observe = arg_observe,
+        };
         int r;
 
         /* Nobody who stops reading what is said ends a process that has masks to give back. */
         (void)signal(SIGPIPE, SIG_IGN);
         raise_descriptor_limit();
+        r = arg_restore ? 0 : configure(&config, &source);
+        if (r < 0)
+                return r;
         r = notify_new(&notify);
         if (r < 0)
                 return log_error_errno(r, "cannot take what the service manager passed");
@@ -266,7 +311,7 @@ static int run(void)
         runtime_fd = open_runtime_dir();
         if (runtime_fd < 0)
                 return runtime_fd;
-        drop_privileges(kernel);
+        drop_privileges(kernel, &config.settings);
         options.notify = notify;
         options.runtime_fd = runtime_fd;
         r = service_run(kernel, ledger, &options);
@@ -283,14 +328,15 @@ int main(int argc, char **argv)
 {
         int r;
 
-        settings_init(&arg_settings);
         r = parse_arguments(argc, argv);
-        if (r == 0)
-                return EXIT_SUCCESS;
-        if (r < 0) {
+        if (r < 0)
                 fprintf(stderr, "Try \"balancerd --help\".\n");
-                return EXIT_FAILURE;
+        if (r > 0 && arg_check)
+                r = check();
+        else if (r > 0) {
+                log_init(LOG_INFO);
+                r = run();
         }
-        log_init(LOG_INFO);
-        return run() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        free(arg_sets);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

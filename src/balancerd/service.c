@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 
 #include "balancerd/news.h"
+#include "balancerd/reload.h"
 #include "balancerd/serving.h"
 #include "base/log.h"
 #include "engine/balancer.h"
@@ -16,17 +17,32 @@
 /* How late a tick may be, so that the kernel can join wake-ups. */
 #define TICK_SLACK_USEC 500U
 
+/* What systemctl(1) and the line of readiness say. */
+struct status {
+        unsigned n_threads;
+        char *unbalanced; /* a list of CPUs */
+        char text[256];
+};
+
+static void status_done(struct status *status)
+{
+        free(status->unbalanced);
+}
+#define _cleanup_status_ _cleanup_(status_done)
+
 struct service {
         struct kernel *kernel;
         struct balancer *balancer;
-        const struct settings *settings;
+        const struct config_source *source;
+        struct config *config;
+        bool observe;
         struct notify *notify;
         struct serving *serving;
         struct news *news;
         sd_event *event;
         sd_event_source *tick;
         sd_event_source *domains; /* other CPUs may be balanced; NULL where that is not told */
-        nsec_t next_min_at;       /* no tick for the domains' sake before */
+        nsec_t next_min_at;       /* no tick is brought forward to before this */
         /* What ends a quiet time early; NULL where the kernel has no such thing. */
         sd_event_source *births, *pressure;
         bool has_signals; /* they are blocked */
@@ -75,12 +91,12 @@ static int set_alert(struct service *service, bool alert)
         return 0;
 }
 
-/* A tick for the domains' sake may be costly, and whoever makes and removes cgroups can ask for one
- * after the other: they take no larger share of a CPU than others. */
+/* A tick that is brought forward may be costly, and whoever makes and removes cgroups can ask for
+ * one after the other: they take no larger share of a CPU than others. */
 static void note_cost(struct service *service, nsec_t cost)
 {
         nsec_t pause = (nsec_t)((double)cost / PACE_SHARE);
-        nsec_t tick = service->settings->balance.tick;
+        nsec_t tick = service->config->settings.balance.tick;
 
         service->next_min_at = service->kernel->ops->now(service->kernel) + MAX(pause, tick);
 }
@@ -130,20 +146,26 @@ static int on_alert(sd_event_source *source, int fd, uint32_t revents, void *use
         return on_tick(source, 0, userdata);
 }
 
-/* The next tick looks at the domains, and listens again: it is brought forward as far as may be. */
-static int await_domains(struct service *service)
+/* As far as may be. */
+static int bring_tick_forward(struct service *service)
 {
         uint64_t next_usec, min_usec = service->next_min_at / NSEC_PER_USEC;
         int r;
 
-        balancer_domains_changed(service->balancer);
-        r = sd_event_source_set_enabled(service->domains, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
         r = sd_event_source_get_time(service->tick, &next_usec);
         if (r < 0)
                 return r;
         return sd_event_source_set_time(service->tick, MIN(next_usec, min_usec));
+}
+
+/* The next tick looks at the domains, and listens again. */
+static int await_domains(struct service *service)
+{
+        int r;
+
+        balancer_domains_changed(service->balancer);
+        r = sd_event_source_set_enabled(service->domains, SD_EVENT_OFF);
+        return r < 0 ? r : bring_tick_forward(service);
 }
 
 static int on_domains(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -204,12 +226,66 @@ static int on_counts(sd_event_source *source, const struct signalfd_siginfo *inf
         return 0;
 }
 
-/* As nohup(1) has it: then it is no reason to end. */
-static bool hangup_is_ignored(void)
+static int read_status(const struct service *service, struct status *ret)
 {
-        struct sigaction action;
+        _cleanup_cpuset_ struct cpuset unbalanced = {0};
+        struct balancer_counts counts;
+        char *list;
+        int r;
 
-        return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+        r = service->kernel->ops->read_unbalanced(service->kernel, &unbalanced);
+        if (r == -ENOMEM)
+                return r;
+        r = cpuset_format_list(&unbalanced, &list);
+        if (r < 0)
+                return r;
+        balancer_get_counts(service->balancer, &counts);
+        *ret = (struct status){.n_threads = counts.n_threads, .unbalanced = list};
+        (void)snprintf(ret->text, sizeof(ret->text),
+                       "%u threads, CPUs without kernel balancing: %s%s", counts.n_threads,
+                       *list ? list : "none",
+                       service->observe ? "; observing only, nothing is moved" : "");
+        return 0;
+}
+
+static int apply_settings(struct service *service)
+{
+        const struct settings *settings = &service->config->settings;
+
+        balancer_set_settings(service->balancer, settings);
+        serving_configure(service->serving, settings);
+        /* It may have been far off: the tick may be shorter now. */
+        return bring_tick_forward(service);
+}
+
+/* As reconfigure() does, and more errors, all told to the log. */
+static int reload(struct service *service, struct faults *ret_faults)
+{
+        _cleanup_status_ struct status status = {0};
+        int r;
+
+        notify_reloading(service->notify);
+        r = reconfigure(service->config, service->source, ret_faults);
+        if (r == 0) {
+                r = apply_settings(service);
+                if (r < 0)
+                        (void)log_error_errno(r, "cannot set the timer");
+        }
+        /* The manager waits for readiness, whatever came of it. */
+        (void)read_status(service, &status);
+        notify_ready(service->notify, status.text);
+        return r;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        struct service *service = userdata;
+        _cleanup_faults_ struct faults faults = {0};
+
+        (void)source;
+        (void)info;
+        (void)reload(service, &faults);
+        return 0;
 }
 
 /* Signals are blocked before the balancer starts its threads, which inherit that. */
@@ -222,17 +298,16 @@ static int add_signals(struct service *service)
                        {SIGINT, on_end},
                        {SIGQUIT, on_end},
                        {SIGUSR1, on_counts},
-                       {SIGHUP, on_end}};
-        size_t n = ARRAY_SIZE(signals) - hangup_is_ignored();
+                       {SIGHUP, on_hangup}};
         sigset_t blocked;
 
         sigemptyset(&blocked);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
                 sigaddset(&blocked, signals[i].signal);
         if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
                 return -errno;
         service->has_signals = true;
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
                 int r = sd_event_add_signal(service->event, NULL, signals[i].signal,
                                             signals[i].handler, service);
                 if (r < 0)
@@ -279,26 +354,39 @@ static int add_sources(struct service *service)
         return 0;
 }
 
-static int reload(struct api_fault *ret_fault, void *userdata)
+static int on_reload_call(struct api_fault *ret_fault, void *userdata)
 {
-        (void)ret_fault;
-        (void)userdata;
-        return -EOPNOTSUPP;
+        struct service *service = userdata;
+        _cleanup_faults_ struct faults faults = {0};
+        struct fault *first;
+        int r;
+
+        r = reload(service, &faults);
+        if (r != -EBADMSG)
+                return r;
+        first = &faults.all[0];
+        *ret_fault = (struct api_fault){
+                .file = TAKE_PTR(first->file),
+                .line = first->line,
+                .column = first->column,
+                .pointer = TAKE_PTR(first->pointer),
+                .expected = TAKE_PTR(first->expected),
+        };
+        return r;
 }
 
 static const char *const *configuration(void *userdata)
 {
-        static const char *const none[] = {NULL};
+        const struct service *service = userdata;
 
-        (void)userdata;
-        return none;
+        return (const char *const *)service->config->files;
 }
 
 static int serve(struct service *service, int runtime_fd)
 {
         const struct api_host host = {
                 .balancer = service->balancer,
-                .reload = reload,
+                .reload = on_reload_call,
                 .configuration = configuration,
                 .on_notice = on_notice,
                 .userdata = service,
@@ -306,6 +394,7 @@ static int serve(struct service *service, int runtime_fd)
         const struct serving_options options = {
                 .runtime_fd = runtime_fd,
                 .notify = service->notify,
+                .settings = &service->config->settings,
         };
 
         return serving_new(&service->serving, service->event, &host, &options);
@@ -315,7 +404,7 @@ static int start(struct service *service, struct ledger *ledger,
                  const struct service_options *options)
 {
         const struct balancer_options balancer_options = {
-                .settings = options->settings,
+                .settings = options->config->settings,
                 .observe = options->observe,
                 .n_workers = 1,
                 .on_decision = on_decision,
@@ -349,30 +438,20 @@ static int start(struct service *service, struct ledger *ledger,
         return tick(service);
 }
 
-static int tell_ready(const struct service *service, bool observe)
+static int tell_ready(const struct service *service)
 {
-        char status[256];
-        _cleanup_cpuset_ struct cpuset unbalanced = {0};
-        _cleanup_free_ char *list = NULL;
-        struct balancer_counts counts;
+        _cleanup_status_ struct status status = {0};
         struct journal_entry fields;
         int r;
 
-        r = service->kernel->ops->read_unbalanced(service->kernel, &unbalanced);
-        if (r == -ENOMEM)
-                return r;
-        r = cpuset_format_list(&unbalanced, &list);
+        r = read_status(service, &status);
         if (r < 0)
                 return r;
-        balancer_get_counts(service->balancer, &counts);
-        (void)snprintf(status, sizeof(status), "%u threads, CPUs without kernel balancing: %s%s",
-                       counts.n_threads, *list ? list : "none",
-                       observe ? "; observing only, nothing is moved" : "");
         journal_entry_init(&fields);
-        journal_addf(&fields, "BALANCERD_THREADS", "%u", counts.n_threads);
-        journal_addf(&fields, "BALANCERD_UNBALANCED_CPUS", "%s", list);
-        news_tell(NEWS_READY, LOG_INFO, &fields, "balancerd: ready: %s", status);
-        notify_ready(service->notify, status);
+        journal_addf(&fields, "BALANCERD_THREADS", "%u", status.n_threads);
+        journal_addf(&fields, "BALANCERD_UNBALANCED_CPUS", "%s", status.unbalanced);
+        news_tell(NEWS_READY, LOG_INFO, &fields, "balancerd: ready: %s", status.text);
+        notify_ready(service->notify, status.text);
         return 0;
 }
 
@@ -384,7 +463,7 @@ static int run(struct service *service, struct ledger *ledger,
         r = start(service, ledger, options);
         if (r < 0)
                 return r;
-        r = tell_ready(service, options->observe);
+        r = tell_ready(service);
         if (r < 0)
                 return log_error_errno(r, "cannot start");
         r = sd_event_loop(service->event);
@@ -414,7 +493,9 @@ int service_run(struct kernel *kernel, struct ledger *ledger, const struct servi
 {
         struct service service = {
                 .kernel = kernel,
-                .settings = &options->settings,
+                .source = options->source,
+                .config = options->config,
+                .observe = options->observe,
                 .notify = options->notify,
         };
         int r;

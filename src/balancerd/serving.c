@@ -11,8 +11,6 @@
 /* Its members may do what root may. */
 #define PRIVILEGED_GROUP "balancerd"
 
-#define CONNECTIONS_PER_USER 32U
-
 struct serving {
         struct server *server;
         int runtime_fd;
@@ -24,6 +22,15 @@ static gid_t privileged_group(void)
         const struct group *group = getgrnam(PRIVILEGED_GROUP);
 
         return group ? group->gr_gid : GID_NONE;
+}
+
+static struct api_settings api_settings(const struct settings *settings)
+{
+        return (struct api_settings){
+                .observe_all = settings->observe == OBSERVE_ALL,
+                .connections_per_user = settings->windows.connections_per_user,
+                .group = privileged_group(),
+        };
 }
 
 /* The socket that systemd passed, or one of our own. */
@@ -46,10 +53,7 @@ static int take_or_make_socket(struct serving *serving, const struct serving_opt
 int serving_new(struct serving **ret, sd_event *event, const struct api_host *host,
                 const struct serving_options *options)
 {
-        const struct api_settings settings = {
-                .connections_per_user = CONNECTIONS_PER_USER,
-                .group = privileged_group(),
-        };
+        const struct api_settings settings = api_settings(options->settings);
         struct serving *serving;
         int fd, r;
 
@@ -67,6 +71,13 @@ int serving_new(struct serving **ret, sd_event *event, const struct api_host *ho
         }
         *ret = serving;
         return 0;
+}
+
+void serving_configure(struct serving *serving, const struct settings *settings)
+{
+        const struct api_settings changed = api_settings(settings);
+
+        server_configure(serving->server, &changed);
 }
 
 void serving_free(struct serving *serving)

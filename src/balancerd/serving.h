@@ -14,6 +14,7 @@ struct serving;
 struct serving_options {
         int runtime_fd; /* where the socket is made unless systemd has passed one; not owned */
         struct notify *notify; /* the same */
+        const struct settings *settings;
 };
 
 /* Serves HOST's balancer from EVENT, which must outlive it. The host's userdata and functions are
@@ -21,6 +22,9 @@ struct serving_options {
 int serving_new(struct serving **ret, sd_event *event, const struct api_host *host,
                 const struct serving_options *options);
 void serving_free(struct serving *serving);
+
+/* Holds for connections and calls to come. */
+void serving_configure(struct serving *serving, const struct settings *settings);
 
 /* SERVING may be NULL: then there is nobody to tell. */
 void serving_tell_decision(struct serving *serving);

@@ -2,14 +2,10 @@
 
 #include "base/escape.h"
 
-#include <stdbool.h>
+#include <string.h>
 
-static bool is_plain(unsigned char c)
-{
-        return c > ' ' && c < 127 && c != '\\' && c != '"';
-}
-
-char *escape_text(const char *text, size_t length, char *ret)
+/* Writes all but printable ASCII, and those of it that stand in SPECIAL, as \xNN. */
+static char *escape(const char *text, size_t length, const char *special, char *ret)
 {
         static const char digits[] = "0123456789abcdef";
         char *out = ret;
@@ -17,7 +13,7 @@ char *escape_text(const char *text, size_t length, char *ret)
         for (size_t i = 0; i < length && text[i] != '\0'; i++) {
                 unsigned char c = (unsigned char)text[i];
 
-                if (is_plain(c)) {
+                if (c >= ' ' && c < 127 && !strchr(special, c)) {
                         *out++ = (char)c;
                         continue;
                 }
@@ -28,4 +24,14 @@ char *escape_text(const char *text, size_t length, char *ret)
         }
         *out = '\0';
         return ret;
+}
+
+char *escape_text(const char *text, size_t length, char *ret)
+{
+        return escape(text, length, " \"\\", ret);
+}
+
+char *escape_line(const char *text, size_t length, char *ret)
+{
+        return escape(text, length, "\\", ret);
 }

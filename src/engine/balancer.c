@@ -602,6 +602,12 @@ void balancer_domains_changed(struct balancer *b)
         b->sampler.domains_stale = true;
 }
 
+void balancer_set_settings(struct balancer *b, const struct settings *settings)
+{
+        b->options.settings = *settings;
+        sampler_set_settings(&b->sampler, settings);
+}
+
 void balancer_get_counts(const struct balancer *b, struct balancer_counts *ret)
 {
         struct balancer_counts counts = b->counts;

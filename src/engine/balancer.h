@@ -71,6 +71,10 @@ bool balancer_is_quiet(const struct balancer *balancer);
 /* The CPUs that the kernel does not balance may have changed; read again at the next tick. */
 void balancer_domains_changed(struct balancer *balancer);
 
+/* Takes effect with the next tick, all at once. Sources that SETTINGS ask for and that have failed
+ * are tried again. */
+void balancer_set_settings(struct balancer *balancer, const struct settings *settings);
+
 struct balancer_counts {
         unsigned n_threads; /* known */
         unsigned n_hot;     /* sampled every tick */

@@ -300,6 +300,15 @@ static int pass_over_threads(struct sampler *s, bool full, bool grew, bool newbo
         return 0;
 }
 
+void sampler_set_settings(struct sampler *s, const struct settings *settings)
+{
+        s->settings = *settings;
+        s->full_at = MIN(s->full_at, s->now + settings->balance.quiet_tick);
+        s->domains_stale = true; /* what is to be balanced here is a matter of settings too */
+        if (settings->taskstats)
+                s->sources.missing[KERNEL_TASKSTATS] = false;
+}
+
 int sampler_tick(struct sampler *s, struct sampler_outcome *ret)
 {
         struct sampler_outcome outcome = {.trouble = PACE_QUIET};

@@ -107,6 +107,9 @@ int sampler_tick(struct sampler *sampler, struct sampler_outcome *ret);
  * the next call of either. Returns 0 or -ENOMEM. */
 int sampler_build(struct sampler *sampler, struct snapshot *ret);
 
+/* Takes effect with the next tick. */
+void sampler_set_settings(struct sampler *sampler, const struct settings *settings);
+
 /* Looks at a thread again just before it is moved. True if it is runnable, on the CPU index CPU,
  * and has the mask that its class says; what has changed is taken note of. */
 bool sampler_confirm(struct sampler *sampler, struct hot *hot, unsigned cpu);

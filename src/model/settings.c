@@ -57,6 +57,8 @@ static const struct setting table[] = {
         {"taskstats", BOOL, FIELD(taskstats)},
 };
 
+_Static_assert(ARRAY_SIZE(table) == SETTINGS_COUNT, "SETTINGS_COUNT is not what the table has");
+
 /* The first may not be greater than the second. All are spans. */
 static const struct {
         const char *lesser, *greater;
@@ -179,6 +181,11 @@ static int set_one(const struct setting *setting, void *field, const char *value
 const struct setting *settings_at(size_t i)
 {
         return i < ARRAY_SIZE(table) ? &table[i] : NULL;
+}
+
+size_t settings_index(const struct setting *setting)
+{
+        return (size_t)(setting - table);
 }
 
 const struct setting *settings_find(const char *key)

@@ -79,8 +79,14 @@ struct setting {
         const char *expected;     /* in words: "a time from 1ms to 1s" */
 };
 
+/* How many there are. */
+#define SETTINGS_COUNT 20U
+
 /* The setting at place I in the order of the manual, or NULL past the last. */
 const struct setting *settings_at(size_t i);
+
+/* The place of SETTING. */
+size_t settings_index(const struct setting *setting);
 
 /* NULL: there is none of that name. */
 const struct setting *settings_find(const char *key);

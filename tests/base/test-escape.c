@@ -37,6 +37,15 @@ static void test_escape(void **state)
         }
 }
 
+static void test_line(void **state)
+{
+        char out[64];
+
+        (void)state;
+        assert_string_equal(escape_line("a \"b\" \\ c\n\x1b", 11, out),
+                            "a \"b\" \\x5c c\\x0a\\x1b");
+}
+
 /* The worst text fills the room that ESCAPED_SIZE() gives, and no more. */
 static void test_room(void **state)
 {
@@ -54,6 +63,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_escape),
+                cmocka_unit_test(test_line),
                 cmocka_unit_test(test_room),
         };
 

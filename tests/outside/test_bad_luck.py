@@ -146,16 +146,18 @@ def test_second_daemon(start_daemon):
 # Ends.
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
 def test_every_polite_end_gives_back(start_daemon, number):
     daemon_ = start_daemon()
     assert daemon_.stop(number) == 0
     assert f"balancerd: ending on {number.name}, giving back every mask" in daemon_.lines
 
 
-def test_hangup_is_ignored_under_nohup(start_daemon):
-    daemon_ = start_daemon(preexec=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+@pytest.mark.parametrize("disposition", [signal.SIG_DFL, signal.SIG_IGN], ids=["usual", "nohup"])
+def test_hangup_ends_nothing(start_daemon, disposition):
+    daemon_ = start_daemon(preexec=lambda: signal.signal(signal.SIGHUP, disposition))
     daemon_.process.send_signal(signal.SIGHUP)
+    daemon_.wait_line("^balancerd: configuration read again: no setting has changed$")
     assert daemon_.counts()["ticks"] >= 1
     assert daemon_.stop() == 0
 
@@ -163,7 +165,7 @@ def test_hangup_is_ignored_under_nohup(start_daemon):
 @pytest.mark.parametrize("reader", ["stalled", "gone"])
 def test_nobody_reads_what_it_says(runtime_dir, reader):
     """It goes on and ends as usual."""
-    command = [tree.BALANCERD, "--runtime-dir", runtime_dir]
+    command = [tree.BALANCERD, "--runtime-dir", runtime_dir, "--config-dir", runtime_dir]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         while b"balancerd: ready: " not in process.stderr.readline():
             assert process.poll() is None
@@ -262,7 +264,7 @@ def test_inside_a_pid_namespace(unbalanced, same_masks, runtime_dir):
     """It sees the threads of its namespace alone, and balances these. The namespace ends with it, so
     the whole case is a script in there."""
     script = f"""
-        {tree.BALANCERD} --runtime-dir {runtime_dir} 2>{runtime_dir}/log & daemon=$!
+        {tree.BALANCERD} --runtime-dir {runtime_dir} --config-dir {runtime_dir} 2>{runtime_dir}/log & daemon=$!
         {tree.HOG} --threads=4 --stack={unbalanced.cpus[0]} --every-msec=100 --for-msec=3000
         kill $daemon; wait $daemon
     """

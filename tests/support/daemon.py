@@ -72,7 +72,7 @@ class Daemon:
         environment = {**os.environ, **(env or {})}
         environment.pop("JOURNAL_STREAM", None)
         self.process = subprocess.Popen(
-            [*prefix, binary, "--runtime-dir", str(runtime_dir), *arguments],
+            [*prefix, binary, *folders(runtime_dir), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -168,10 +168,16 @@ class Daemon:
             ]
 
 
-def restore(runtime_dir):
+def folders(runtime_dir):
+    """Options for a daemon that shares nothing with one of the host: neither its folder nor its
+    configuration, which is a folder that need not be there. A later option counts."""
+    return ["--runtime-dir", str(runtime_dir), "--config-dir", f"{runtime_dir}/etc"]
+
+
+def restore(runtime_dir, *arguments):
     """Runs `balancerd --restore` to its end."""
     return subprocess.run(
-        [tree.BALANCERD, "--runtime-dir", str(runtime_dir), "--restore"],
+        [tree.BALANCERD, "--runtime-dir", str(runtime_dir), "--restore", *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The daemon and its configuration: at the start, on SIGHUP and by Reload."""
+
+import os
+import signal
+
+import pytest
+from support import configuration, daemon, varlink
+from support.configuration import FOLDER, MAIN
+
+N_RELOADS = 1000
+
+KEPT = "balancerd: the configuration cannot be used: every setting stays as it was"
+SAME = "balancerd: configuration read again: no setting has changed"
+
+
+@pytest.fixture
+def folder(runtime_dir):
+    """The folder that start_daemon() lets the daemon read."""
+    path = runtime_dir / "etc"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def start(start_daemon):
+    """Starts daemons that move nothing, so that the log tells of the configuration alone."""
+    still = ["--set", "balance.unbalanced=false", "--set", "balance.stuckThreads=false"]
+    return lambda *arguments, **options: start_daemon(*still, *arguments, **options)
+
+
+def hang_up(daemon_, last):
+    """Asks for a reload; returns what the log tells of it up to the line LAST."""
+    start = len(daemon_.lines)
+    daemon_.process.send_signal(signal.SIGHUP)
+    daemon_.wait_line(f"^{last}", start)
+    return daemon_.lines[start:]
+
+
+def reloaded(daemon_, changes):
+    line = f"balancerd: configuration read again: {changes}"
+    assert hang_up(daemon_, "balancerd: configuration") == [line]
+
+
+# The start.
+
+
+def test_start_tells_what_is_not_the_default(start_daemon, folder):
+    configuration.write(folder, {MAIN: '{"balance": {"tick": "10ms"}, "observe": "all"}'})
+    daemon_ = start_daemon("--set", "observe=own")
+    assert daemon_.lines[0] == "balancerd: configuration read: balance.tick 20ms -> 10ms"
+
+
+def test_start_without_a_file_tells_nothing(start_daemon):
+    daemon_ = start_daemon()
+    assert not any("configuration" in line for line in daemon_.lines)
+
+
+def test_start_is_refused(start_daemon, folder, runtime_dir):
+    """With all that is wrong, and before anything is made."""
+    configuration.write(folder, {MAIN: '{"balance": {"tick": 10}}', f"{FOLDER}/a.json": "{"})
+    daemon_ = start_daemon(wait=False)
+    assert daemon_.wait() == 1
+    assert daemon_.lines == [
+        f"{folder}/{MAIN}: /balance/tick: expected a time from 1ms to 1s, in quotes",
+        f"{folder}/{FOLDER}/a.json:1:1: expected more: the file is cut short",
+        "balancerd: the configuration cannot be used: not started",
+    ]
+    assert os.listdir(runtime_dir) == ["etc"]
+
+
+def test_restore_needs_no_configuration(runtime_dir):
+    """What is wrong with it keeps nobody's mask narrow."""
+    configuration.write(runtime_dir, {MAIN: "{"})
+    done = daemon.restore(runtime_dir, "--config-dir", runtime_dir)
+    assert done.returncode == 0, done.stderr
+
+
+# SIGHUP.
+
+
+def test_good_then_bad_then_good(start, folder):
+    daemon_ = start("--set", "windows.perCpu=9")
+    configuration.write(folder, {MAIN: '{"balance": {"tick": "10ms"}, "windows": {"perCpu": 7}}'})
+    reloaded(daemon_, "balance.tick 20ms -> 10ms")
+    configuration.write(folder, {MAIN: '{"balance": {"tick": "5ms", "rotate": "off"}, "observe": 1}'})
+    assert hang_up(daemon_, KEPT) == [
+        f"{folder}/{MAIN}: /observe: expected own or all, in quotes",
+        KEPT,
+    ]
+    # All of it was refused: what is told to change shows what was in effect.
+    configuration.write(folder, {MAIN: '{"balance": {"tick": "4ms"}}', f"{FOLDER}/a.json": '{"observe": "all"}'})
+    reloaded(daemon_, "balance.tick 10ms -> 4ms, observe own -> all")
+    (folder / FOLDER / "a.json").unlink()
+    (folder / MAIN).unlink()
+    reloaded(daemon_, "balance.tick 4ms -> 20ms, observe all -> own")
+    assert daemon_.stop() == 0
+
+
+@pytest.mark.parametrize("case", configuration.CASES, ids=[c.title for c in configuration.CASES])
+def test_the_log_tells_what_check_tells(start, folder, case):
+    """Each bad configuration, with the daemon running."""
+    if case.sets or case.prefix:
+        pytest.skip("asks for a daemon of its own")
+    daemon_ = start()
+    configuration.write(folder, case.files)
+    told = hang_up(daemon_, KEPT)
+    messages = [line.replace(f"{folder}/", "") for line in told]
+    assert messages == [*case.messages, KEPT]
+    assert daemon_.stop() == 0
+
+
+def test_shorter_ticks_take_effect_at_once(start, folder):
+    """The wait that is under way is ended: it would be longer than the test is patient."""
+    configuration.write(folder, {MAIN: '{"balance": {"quietTick": "1min"}}'})
+    daemon_ = start()
+    # After so many ticks without trouble it is quiet (PACE_CALM_TICKS, and the first).
+    varlink.wait_until(lambda: daemon_.counts()["ticks"] >= 6)
+    configuration.write(folder, {MAIN: '{"balance": {"quietTick": "100ms"}}'})
+    reloaded(daemon_, "balance.quietTick 1min -> 100ms")
+    before = daemon_.counts()["ticks"]
+    varlink.wait_until(lambda: daemon_.counts()["ticks"] >= before + 5, timeout=30)
+
+
+def descriptors(process):
+    """What the process has open, threads that it watches apart: they come and go."""
+    found = []
+    for number in os.listdir(f"/proc/{process.pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{process.pid}/fd/{number}")
+        except FileNotFoundError:
+            continue
+        if "/task/" not in target:
+            found.append(target)
+    return sorted(found)
+
+
+def test_a_thousand_reloads_leave_nothing_open(start, folder):
+    daemon_ = start()
+    good = {MAIN: '{"observe": "all"}', f"{FOLDER}/a.json": "{}"}
+    bad = {MAIN: '{"observe": "all"', f"{FOLDER}/a.json": '{"x": 1}'}
+    configuration.write(folder, good)
+    hang_up(daemon_, "balancerd: configuration")
+    before = descriptors(daemon_.process)
+    for _ in range(N_RELOADS // 2):
+        configuration.write(folder, bad)
+        hang_up(daemon_, KEPT)
+        configuration.write(folder, good)
+        reloaded(daemon_, "no setting has changed")
+    assert descriptors(daemon_.process) == before
+    assert daemon_.stop() == 0
+
+
+# Reload.
+
+
+def test_reload_by_the_socket(start, folder, runtime_dir):
+    daemon_ = start()
+    configuration.write(folder, {MAIN: "{}", f"{FOLDER}/a.json": '{"observe": "all"}'})
+    files = [f"{folder}/{MAIN}", f"{folder}/{FOLDER}/a.json"]
+    with varlink.Client.connect(varlink.socket_path(runtime_dir)) as client:
+        assert client.call("io.balancerd.GetStatus")["configuration"] == []
+        assert client.call("io.balancerd.Reload") == {"configuration": files}
+        daemon_.wait_line("^balancerd: configuration read again: observe own -> all$")
+        assert client.call("io.balancerd.GetStatus")["configuration"] == files
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{\n"observe": }', {"line": 2, "column": 12, "expected": "valid JSON: unexpected token near '}'"}),
+        ('{"observe": 1}', {"pointer": "/observe", "expected": "own or all, in quotes"}),
+        ("[]", {"pointer": "", "expected": "an object"}),
+        (None, {"expected": "a regular file"}),
+    ],
+)
+def test_refused_reload_by_the_socket(start, folder, runtime_dir, text, fault):
+    daemon_ = start()
+    configuration.write(folder, {MAIN: os.mkfifo if text is None else text})
+    with varlink.Client.connect(varlink.socket_path(runtime_dir)) as client:
+        with pytest.raises(varlink.Refused) as refused:
+            client.call("io.balancerd.Reload")
+        assert refused.value.error == "io.balancerd.InvalidConfiguration"
+        assert refused.value.parameters == {"file": f"{folder}/{MAIN}", **fault}
+        assert client.call("io.balancerd.GetStatus")["configuration"] == []
+    daemon_.wait_line(f"^{KEPT}$")
+
+
+def test_observe_takes_effect_with_the_reload(start, folder, runtime_dir):
+    """For connections that there are, too."""
+    daemon_ = start()
+    with varlink.User() as nobody:
+        with nobody.connect(varlink.socket_path(runtime_dir)) as client:
+            assert client.call("io.balancerd.GetStatus")["seesAll"] is False
+            configuration.write(folder, {MAIN: '{"observe": "all"}'})
+            reloaded(daemon_, "observe own -> all")
+            assert client.call("io.balancerd.GetStatus")["seesAll"] is True
+
+
+def test_fewer_connections_take_effect_with_the_reload(start, folder, runtime_dir):
+    daemon_ = start()
+    path = varlink.socket_path(runtime_dir)
+    with varlink.User() as nobody, nobody.connect(path) as first:
+        configuration.write(folder, {MAIN: '{"windows": {"connectionsPerUser": 1}}'})
+        reloaded(daemon_, "windows.connectionsPerUser 32 -> 1")
+        with nobody.connect(path) as second:
+            reply = second.receive()
+            assert (reply.error, reply.parameters) == ("io.balancerd.TooManyConnections", {"limit": 1})
+        assert first.call("io.balancerd.GetStatus")["connections"] == 1
