@@ -34,8 +34,8 @@ static void wake_all(struct monitor *monitor)
 {
         struct subscription *s;
 
-        DL_FOREACH(monitor->subscriptions, s)
-        connection_wake(s->connection);
+        DL_FOREACH (monitor->subscriptions, s)
+                connection_wake(s->connection);
 }
 
 void monitor_tell_decision(struct monitor *monitor)

@@ -135,8 +135,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         await_turn(server);
         if (server->accept_again_at != 0 && now >= server->accept_again_at)
                 accept_again(server);
-        DL_FOREACH_SAFE(server->connections, connection, next)
-        {
+        DL_FOREACH_SAFE (server->connections, connection, next) {
                 nsec_t look_at = connection_look(connection, now);
 
                 at = MIN(at, look_at);
@@ -276,6 +275,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
 
         (void)source;
         (void)revents;
+        /* cppcheck-suppress nullPointer ; who it is the kernel tells in other ways */
         client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client < 0) {
                 if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
@@ -342,8 +342,8 @@ void server_free(struct server *server)
         if (!server)
                 return;
         server->accept_again_at = 0;
-        DL_FOREACH_SAFE(server->connections, connection, next)
-        connection_free(connection);
+        DL_FOREACH_SAFE (server->connections, connection, next)
+                connection_free(connection);
         monitor_done(&server->monitor);
         limits_done(&server->limits);
         sd_event_source_disable_unref(server->accept);

@@ -604,6 +604,7 @@ void balancer_domains_changed(struct balancer *b)
 
 void balancer_set_settings(struct balancer *b, const struct settings *settings)
 {
+        b->n_changes++;
         b->options.settings = *settings;
         sampler_set_settings(&b->sampler, settings);
 }

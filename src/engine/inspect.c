@@ -114,8 +114,7 @@ bool balancer_inspect_cpu(const struct balancer *b, unsigned i, struct cpu_view 
                 .idle = s->cpus[i].idle,
                 .waiting = s->cpus[i].waited,
         };
-        DL_FOREACH(s->threads.hot, hot)
-        {
+        DL_FOREACH (s->threads.hot, hot) {
                 if (hot->cpu != i || hot->stat_at == 0)
                         continue;
                 ret->n_threads++;

@@ -16,11 +16,22 @@ static void check_switches(const uint8_t *data, size_t size)
                 REQUIRE(memmem(data, size, "\nnonvoluntary_ctxt_switches:", 28));
 }
 
+static void check_process(const uint8_t *data, size_t size)
+{
+        pid_t tgid = -1;
+
+        if (thread_parse_process((const char *)data, size, &tgid) < 0)
+                REQUIRE(tgid == -1);
+        else
+                REQUIRE(tgid > 0 && memmem(data, size, "Tgid:", 5));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         _cleanup_cpuset_ struct cpuset set = {0};
 
         check_switches(data, size);
+        check_process(data, size);
 
         if (thread_parse_allowed((const char *)data, size, &set) < 0) {
                 REQUIRE(!set.words);

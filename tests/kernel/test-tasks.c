@@ -88,6 +88,7 @@ static void test_gone(void **state)
         _cleanup_cpuset_ struct cpuset set = {0};
         struct kernel_counters counters;
         struct kernel_thread thread;
+        uid_t uid;
 
         (void)state;
         fd = task_open_counters(proc_fd, child.pid, child.pid);
@@ -108,6 +109,68 @@ static void test_gone(void **state)
         assert_int_equal(affinity_get(child.pid, &set), -ESRCH);
         assert_int_equal(affinity_set(child.pid, &set), -ESRCH);
         assert_int_equal(tasks_list_process(proc_fd, child.pid, NULL, NULL), -ESRCH);
+        assert_int_equal(task_find_process(proc_fd, child.pid, &child.pid), -ESRCH);
+        assert_int_equal(task_read_owner(proc_fd, child.pid, child.pid, &uid), -ESRCH);
+}
+
+struct other {
+        pthread_barrier_t barrier;
+        pid_t tid;
+};
+
+static void *be_other(void *userdata)
+{
+        struct other *other = userdata;
+
+        other->tid = gettid();
+        (void)pthread_barrier_wait(&other->barrier); /* it is known */
+        (void)pthread_barrier_wait(&other->barrier); /* it is done with */
+        return NULL;
+}
+
+/* A thread's number leads to its process, and that to its owner. */
+static void test_process_of_a_thread(void **state)
+{
+        _cleanup_close_ int proc_fd = open_proc();
+        struct other other;
+        pthread_t thread;
+        pid_t tgid = 0;
+        uid_t uid = 0;
+
+        (void)state;
+        assert_int_equal(pthread_barrier_init(&other.barrier, NULL, 2), 0);
+        assert_int_equal(pthread_create(&thread, NULL, be_other, &other), 0);
+        (void)pthread_barrier_wait(&other.barrier);
+        assert_int_equal(task_find_process(proc_fd, other.tid, &tgid), 0);
+        assert_int_equal(tgid, getpid());
+        assert_int_equal(task_read_owner(proc_fd, tgid, other.tid, &uid), 0);
+        assert_int_equal(uid, geteuid());
+        assert_int_equal(task_read_owner(proc_fd, other.tid, other.tid, &uid), 0);
+        assert_int_equal(task_read_owner(proc_fd, 1, other.tid, &uid), -ESRCH);
+        (void)pthread_barrier_wait(&other.barrier);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(pthread_barrier_destroy(&other.barrier), 0);
+        assert_int_equal(task_find_process(proc_fd, 0, &tgid), -ESRCH);
+        assert_int_equal(task_find_process(proc_fd, -1, &tgid), -ESRCH);
+        assert_int_equal(task_read_owner(proc_fd, 0, 0, &uid), -ESRCH);
+}
+
+/* The effective user counts, also of a process that may not be dumped, whose files are root's. */
+static void test_owner_of_a_process_that_may_not_be_dumped(void **state)
+{
+        _cleanup_close_ int proc_fd = open_proc();
+        pid_t pid = getpid();
+        uid_t uid = 0;
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        assert_int_equal(setresuid(0, 65534, 0), 0);
+        assert_int_equal(prctl(PR_SET_DUMPABLE, 0), 0);
+        assert_int_equal(task_read_owner(proc_fd, pid, pid, &uid), 0);
+        assert_int_equal(setresuid(0, 0, 0), 0);
+        assert_int_equal(prctl(PR_SET_DUMPABLE, 1), 0);
+        assert_int_equal(uid, 65534);
 }
 
 /* Names that pretend to be what follows them. */
@@ -347,11 +410,17 @@ static void test_affinity(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_own_counters),   cmocka_unit_test(test_gone),
-                cmocka_unit_test(test_hostile_names),  cmocka_unit_test(test_kernel_thread),
-                cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_list),
-                cmocka_unit_test(test_list_ends),      cmocka_unit_test(test_tree),
+                cmocka_unit_test(test_own_counters),
+                cmocka_unit_test(test_gone),
+                cmocka_unit_test(test_hostile_names),
+                cmocka_unit_test(test_kernel_thread),
+                cmocka_unit_test(test_no_descriptors),
+                cmocka_unit_test(test_list),
+                cmocka_unit_test(test_list_ends),
+                cmocka_unit_test(test_tree),
                 cmocka_unit_test(test_affinity),
+                cmocka_unit_test(test_process_of_a_thread),
+                cmocka_unit_test(test_owner_of_a_process_that_may_not_be_dumped),
         };
 
         return cmocka_run_group_tests_name("tasks", tests, NULL, NULL);

@@ -252,6 +252,34 @@ static void test_switches(void **state)
         }
 }
 
+static void test_process(void **state)
+{
+        static const struct {
+                const char *text;
+                int error;
+        } cases[] = {
+                {"Name:\tTgid:\nState:\tS (sleeping)\nTgid:\t12\nPid:\t13\n", 0},
+                {"Tgid:\t2147483647\n", 0},
+                {"", -EPROTO},
+                {"Pid:\t12\n", -EPROTO},
+                {"Tgid:\t12", -EPROTO},
+                {"Tgid:\t\n", -EPROTO},
+                {"Tgid:\t0\n", -EPROTO},
+                {"Tgid:\t-1\n", -EPROTO},
+                {"Tgid:\t12 13\n", -EPROTO},
+                {"Tgid:\t2147483648\n", -EPROTO},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                const char *text = cases[i].text;
+                pid_t tgid = -1;
+
+                assert_int_equal(thread_parse_process(text, strlen(text), &tgid), cases[i].error);
+                assert_int_equal(tgid, cases[i].error ? -1 : i == 0 ? 12 : 2147483647);
+        }
+}
+
 static void test_allowed(void **state)
 {
         static const struct {
@@ -311,11 +339,12 @@ static void test_allowed_truncated(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_counters),       cmocka_unit_test(test_counters_truncated),
-                cmocka_unit_test(test_stat_fixtures),  cmocka_unit_test(test_stat_fields),
-                cmocka_unit_test(test_stat_names),     cmocka_unit_test(test_stat_bad),
-                cmocka_unit_test(test_stat_truncated), cmocka_unit_test(test_switches),
-                cmocka_unit_test(test_allowed),        cmocka_unit_test(test_allowed_truncated),
+                cmocka_unit_test(test_counters),          cmocka_unit_test(test_counters_truncated),
+                cmocka_unit_test(test_stat_fixtures),     cmocka_unit_test(test_stat_fields),
+                cmocka_unit_test(test_stat_names),        cmocka_unit_test(test_stat_bad),
+                cmocka_unit_test(test_stat_truncated),    cmocka_unit_test(test_switches),
+                cmocka_unit_test(test_process),           cmocka_unit_test(test_allowed),
+                cmocka_unit_test(test_allowed_truncated),
         };
 
         return cmocka_run_group_tests_name("thread", tests, NULL, NULL);

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What is told of a balancer and its threads, over a simulated machine of two CPUs. */
+
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/macro.h"
+#include "engine/inside.h"
+#include "engine/inspect.h"
+#include "sim/kernel.h"
+#include "sim/machine.h"
+
+#define MSEC NSEC_PER_MSEC
+#define SEC  NSEC_PER_SEC
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+struct bench {
+        struct topology *topology;
+        struct workload workload;
+        struct machine *machine;
+        struct kernel *kernel;
+        struct balancer *balancer;
+        struct settings settings;
+        nsec_t next_at;
+        bool balanced; /* by the kernel */
+};
+
+static int set_up(void **state)
+{
+        static const struct topology_seed seeds[] = {
+                {.id = 4, .core = 0, .capacity = 1},
+                {.id = 7, .core = 1, .capacity = 1},
+        };
+        struct bench *b = calloc(1, sizeof(*b));
+
+        if (!b || topology_new(&b->topology, seeds, ARRAY_SIZE(seeds)) < 0)
+                return -1;
+        workload_init(&b->workload, 1);
+        settings_init(&b->settings);
+        *state = b;
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        struct bench *b = *state;
+
+        (void)balancer_free(b->balancer);
+        kernel_free(b->kernel);
+        machine_free(b->machine);
+        workload_done(&b->workload);
+        topology_free(b->topology);
+        free(b);
+        return 0;
+}
+
+static void add(struct bench *b, struct task_spec spec)
+{
+        spec.parent = -1;
+        spec.home_node = TASK_NO_HOME;
+        assert_true(workload_add(&b->workload, &spec) >= 0);
+}
+
+static void add_hogs(struct bench *b, unsigned n, unsigned cpu)
+{
+        for (unsigned i = 0; i < n; i++)
+                add(b, (struct task_spec){.kind = TASK_HOG, .work = SEC, .cpu = cpu});
+}
+
+static void add_sleeper(struct bench *b)
+{
+        add(b, (struct task_spec){.kind = TASK_SLEEPER, .work = MSEC, .pause = 100 * SEC});
+}
+
+static void run(struct bench *b, nsec_t span)
+{
+        for (nsec_t end = b->machine->now + span; b->machine->now < end;) {
+                if (b->kernel->ops->now(b->kernel) >= b->next_at)
+                        assert_int_equal(balancer_tick(b->balancer, &b->next_at), 0);
+                assert_int_equal(machine_step(b->machine), 0);
+        }
+}
+
+/* A balancer that only observes: threads stay where they are. */
+static void start(struct bench *b, nsec_t span)
+{
+        const struct balancer_options options = {.settings = b->settings, .observe = true};
+
+        assert_int_equal(machine_new(&b->machine, b->topology, &b->workload, NULL), 0);
+        machine_set_balanced(b->machine, 0, 1, b->balanced);
+        assert_int_equal(sim_kernel_new(&b->kernel, b->machine, NULL), 0);
+        assert_int_equal(balancer_new(&b->balancer, b->kernel, NULL, &options), 0);
+        run(b, span);
+}
+
+static struct hot *hot_of(struct bench *b, unsigned task)
+{
+        struct thread *thread = threads_find(&b->balancer->sampler.threads, sim_kernel_tid(task));
+
+        assert_non_null(thread);
+        assert_non_null(thread->hot);
+        return thread->hot;
+}
+
+static enum verdict verdict_of(struct bench *b, unsigned task)
+{
+        _cleanup_(thread_view_done) struct thread_view view = {0};
+
+        b->balancer->n_changes++; /* a test may have changed something */
+        assert_int_equal(balancer_inspect_thread(b->balancer, sim_kernel_tid(task), &view), 0);
+        return view.verdict;
+}
+
+static void assert_verdict(struct bench *b, unsigned task, enum verdict expected)
+{
+        assert_string_equal(verdict_to_string(verdict_of(b, task)), verdict_to_string(expected));
+}
+
+static void test_sleepers_are_not_watched(void **state)
+{
+        struct bench *b = *state;
+
+        add_hogs(b, 1, 0);
+        add_sleeper(b);
+        start(b, 30 * SEC);
+        assert_verdict(b, 1, VERDICT_UNWATCHED);
+}
+
+static void test_lonely_hogs_are_content(void **state)
+{
+        struct bench *b = *state;
+
+        add_hogs(b, 1, 0);
+        add_hogs(b, 1, 1);
+        start(b, 2 * SEC);
+        assert_verdict(b, 0, VERDICT_CONTENT);
+        assert_verdict(b, 1, VERDICT_CONTENT);
+}
+
+static void test_hogs_that_could_spread_are_candidates(void **state)
+{
+        struct bench *b = *state;
+
+        add_hogs(b, 3, 0);
+        start(b, 2 * SEC);
+        assert_verdict(b, 0, VERDICT_CANDIDATE);
+}
+
+static void test_even_hogs_find_nothing_better(void **state)
+{
+        struct bench *b = *state;
+
+        add_hogs(b, 2, 0);
+        add_hogs(b, 2, 1);
+        start(b, 2 * SEC);
+        for (unsigned i = 0; i < 4; i++)
+                assert_verdict(b, i, VERDICT_NOWHERE_BETTER);
+}
+
+static void test_balanced_hogs_are_patient_until_they_are_stuck(void **state)
+{
+        struct bench *b = *state;
+
+        b->balanced = true;
+        add_hogs(b, 2, 0);
+        add_hogs(b, 2, 1);
+        start(b, 200 * MSEC);
+        assert_verdict(b, 0, VERDICT_PATIENT);
+        hot_of(b, 0)->cpu_since = hot_of(b, 0)->llc_since = hot_of(b, 0)->node_since = 1;
+        assert_verdict(b, 0, VERDICT_NOWHERE_BETTER); /* no CPU idles */
+}
+
+static void test_masks_of_one_cpu(void **state)
+{
+        struct bench *b = *state;
+        struct task_spec spec = {.kind = TASK_HOG, .work = SEC};
+
+        add_hogs(b, 2, 0);
+        assert_int_equal(cpuset_add(&spec.mask, 0), 0);
+        add(b, spec);
+        cpuset_done(&spec.mask);
+        start(b, 2 * SEC);
+        assert_verdict(b, 2, VERDICT_PINNED);
+        assert_verdict(b, 0, VERDICT_CANDIDATE);
+}
+
+static void test_kinds_that_stay(void **state)
+{
+        struct bench *b = *state;
+        struct hot *hot;
+
+        add_hogs(b, 3, 0);
+        start(b, 2 * SEC);
+        hot = hot_of(b, 0);
+        hot->stat.policy = SCHED_FIFO;
+        assert_verdict(b, 0, VERDICT_REALTIME);
+        b->balancer->sampler.settings.balance.realtime = true;
+        assert_verdict(b, 0, VERDICT_CANDIDATE);
+        hot->stat.policy = SCHED_DEADLINE;
+        assert_verdict(b, 0, VERDICT_DEADLINE);
+        hot->stat.kernel_thread = true;
+        assert_verdict(b, 0, VERDICT_KERNEL_THREAD);
+        b->balancer->sampler.self = sim_kernel_tid(1);
+        assert_verdict(b, 1, VERDICT_SELF);
+}
+
+static void test_times_that_stay(void **state)
+{
+        struct bench *b = *state;
+        nsec_t now;
+
+        add_hogs(b, 4, 0);
+        start(b, 2 * SEC);
+        now = b->balancer->sampler.now;
+        hot_of(b, 0)->left_alone_until = now + 1;
+        assert_verdict(b, 0, VERDICT_LEFT_ALONE);
+        hot_of(b, 0)->in_flight = true;
+        assert_verdict(b, 0, VERDICT_MOVING);
+        hot_of(b, 1)->runnable = false;
+        assert_verdict(b, 1, VERDICT_ASLEEP);
+        hot_of(b, 2)->moved_at = now - MSEC;
+        assert_verdict(b, 2, VERDICT_SETTLING);
+        hot_of(b, 2)->moved_at = now - 10 * SEC;
+        assert_verdict(b, 2, VERDICT_CANDIDATE);
+}
+
+static void test_switched_off(void **state)
+{
+        struct bench *b = *state;
+
+        b->settings.balance.unbalanced = false;
+        add_hogs(b, 3, 0);
+        start(b, 3 * SEC);
+        assert_verdict(b, 0, VERDICT_SWITCHED_OFF);
+}
+
+static void test_switched_off_for_stuck_threads(void **state)
+{
+        struct bench *b = *state;
+
+        b->balanced = true;
+        b->settings.balance.stuck_threads = false;
+        add_hogs(b, 3, 0);
+        start(b, 3 * SEC);
+        assert_verdict(b, 0, VERDICT_SWITCHED_OFF);
+}
+
+/* What is told of a thread goes by the settings of the moment. */
+static void test_settings_may_change(void **state)
+{
+        struct bench *b = *state;
+        _cleanup_(thread_view_done) struct thread_view before = {0}, after = {0};
+
+        add_hogs(b, 3, 0);
+        start(b, 2 * SEC);
+        assert_int_equal(balancer_inspect_thread(b->balancer, sim_kernel_tid(0), &before), 0);
+        assert_int_equal(before.verdict, VERDICT_CANDIDATE);
+        b->settings.balance.unbalanced = false;
+        balancer_set_settings(b->balancer, &b->settings);
+        assert_int_equal(balancer_inspect_thread(b->balancer, sim_kernel_tid(0), &after), 0);
+        assert_int_equal(after.verdict, VERDICT_SWITCHED_OFF);
+}
+
+static void test_view_of_a_thread(void **state)
+{
+        struct bench *b = *state;
+        _cleanup_(thread_view_done) struct thread_view view = {0};
+
+        add_hogs(b, 2, 1);
+        start(b, 2 * SEC);
+        assert_int_equal(balancer_inspect_thread(b->balancer, sim_kernel_tid(1), &view), 0);
+        assert_int_equal(view.tid, sim_kernel_tid(1));
+        assert_int_equal(view.tgid, sim_kernel_tid(1));
+        assert_string_equal(view.comm, "hog");
+        assert_int_equal(view.cpu, 7);
+        assert_int_equal(view.state, 'R');
+        assert_int_equal(view.prio, 120);
+        assert_true(view.watched);
+        assert_true(view.run > 0.4F && view.run < 0.6F);
+        assert_true(view.wait > 0.4F && view.wait < 0.6F);
+        assert_true(view.demand > 0.9F);
+        assert_int_equal(view.moved_at, 0);
+        assert_int_equal(cpuset_count(&view.affinity), 2);
+        assert_true(cpuset_contains(&view.affinity, 4) && cpuset_contains(&view.affinity, 7));
+}
+
+/* Threads that were born since the last tick are known to the kernel alone. */
+static void test_thread_not_met_yet(void **state)
+{
+        struct bench *b = *state;
+        _cleanup_(thread_view_done) struct thread_view view = {0};
+        struct thread *thread;
+        pid_t tgid;
+        uid_t uid;
+
+        add_hogs(b, 2, 0);
+        start(b, SEC);
+        thread = threads_find(&b->balancer->sampler.threads, sim_kernel_tid(1));
+        threads_remove(&b->balancer->sampler.threads, b->kernel, thread);
+        assert_int_equal(balancer_inspect_owner(b->balancer, sim_kernel_tid(1), &tgid, &uid), 0);
+        assert_int_equal(tgid, sim_kernel_tid(1));
+        assert_int_equal(balancer_inspect_thread(b->balancer, sim_kernel_tid(1), &view), 0);
+        assert_false(view.watched);
+        assert_int_equal(view.verdict, VERDICT_UNWATCHED);
+        assert_int_equal(balancer_inspect_thread(b->balancer, sim_kernel_tid(2), &view), -ESRCH);
+        assert_int_equal(balancer_inspect_owner(b->balancer, 1, &tgid, &uid), -ESRCH);
+}
+
+static void test_state(void **state)
+{
+        struct bench *b = *state;
+        _cleanup_(balancer_state_done) struct balancer_state whole = {0};
+
+        add_hogs(b, 3, 0);
+        start(b, 2 * SEC);
+        assert_int_equal(balancer_inspect(b->balancer, &whole), 0);
+        assert_true(whole.observing);
+        assert_int_equal(whole.trouble, PACE_UNBALANCED);
+        assert_int_equal(whole.interval, 20 * MSEC);
+        assert_int_equal(whole.n_narrow, 0);
+        assert_true(cpuset_contains(&whole.online, 4) && cpuset_contains(&whole.online, 7));
+        assert_true(cpuset_equal(&whole.online, &whole.unbalanced));
+        assert_int_equal(whole.counts.n_threads, 3);
+        assert_false(whole.missing[KERNEL_PRESSURE]);
+}
+
+static void test_cpus(void **state)
+{
+        struct bench *b = *state;
+        struct cpu_view view;
+
+        add_hogs(b, 2, 0);
+        start(b, 2 * SEC);
+        assert_true(balancer_inspect_cpu(b->balancer, 0, &view));
+        assert_int_equal(view.cpu, 4);
+        assert_int_equal(view.n_threads, 2);
+        assert_true(view.demand > 1.8F && view.demand <= 2);
+        assert_true(view.waiting > 0.8F);
+        assert_true(view.idle < 0.1F);
+        assert_true(balancer_inspect_cpu(b->balancer, 1, &view));
+        assert_int_equal(view.cpu, 7);
+        assert_int_equal(view.core, 1);
+        assert_int_equal(view.n_threads, 0);
+        assert_true(view.idle > 0.9F);
+        assert_false(balancer_inspect_cpu(b->balancer, 2, &view));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_sleepers_are_not_watched),
+                TEST(test_lonely_hogs_are_content),
+                TEST(test_hogs_that_could_spread_are_candidates),
+                TEST(test_even_hogs_find_nothing_better),
+                TEST(test_balanced_hogs_are_patient_until_they_are_stuck),
+                TEST(test_masks_of_one_cpu),
+                TEST(test_kinds_that_stay),
+                TEST(test_times_that_stay),
+                TEST(test_switched_off),
+                TEST(test_switched_off_for_stuck_threads),
+                TEST(test_settings_may_change),
+                TEST(test_view_of_a_thread),
+                TEST(test_thread_not_met_yet),
+                TEST(test_state),
+                TEST(test_cpus),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
