@@ -93,8 +93,7 @@ static const char *level_name(const json_t *notice)
         };
         int64_t level;
 
-        if (!field_integer(notice, "level", &level) || level < 0 ||
-            (size_t)level >= ARRAY_SIZE(names))
+        if (!field_integer(notice, "level", &level) || (uint64_t)level >= ARRAY_SIZE(names))
                 return "notice";
         return names[level];
 }

@@ -141,12 +141,6 @@ static int fail(struct balancer_client *client, int error)
         return error;
 }
 
-/* Errors of send(2) and recv(2) with which a connection ends. */
-static bool is_closed(ssize_t error)
-{
-        return error == -EPIPE || error == -ECONNRESET;
-}
-
 static int flush(struct balancer_client *client)
 {
         nsec_t deadline = deadline_after(client->timeout);
@@ -154,7 +148,7 @@ static int flush(struct balancer_client *client)
         for (;;) {
                 int r = varlink_stream_send(&client->stream);
 
-                if (is_closed(r))
+                if (r == -EPIPE || r == -ECONNRESET)
                         return 0;
                 if (r < 0 || varlink_stream_pending(&client->stream) == 0)
                         return r;
@@ -214,7 +208,7 @@ static int fill(struct balancer_client *client, nsec_t deadline)
 
                 if (n > 0)
                         return 0;
-                if (n == 0 || is_closed(n))
+                if (n == 0)
                         return fail(client, -ECONNRESET);
                 if (n != -EAGAIN)
                         return fail(client, (int)n);

@@ -244,6 +244,12 @@ def test_status_tells_the_age(path):
     assert f"       Running: for 2h 5min, since {since}\n" in text
 
 
+def test_status_of_a_clock_that_was_set_back(path):
+    started = int((time.time() + 3600) * 1e6)
+    with StandIn(path, {"GetStatus": [{**STATUS, "startedUSec": started}]}):
+        assert "Running" not in said(run(path, "status"))
+
+
 @pytest.mark.parametrize(
     ("online", "unbalanced", "words"),
     [
@@ -412,6 +418,13 @@ def test_page_says_how_to_see_the_rest(path, stand_in, arguments, hint):
     assert on_terminal(path, *arguments, lines=1).endswith("\n" + hint)
 
 
+def test_who_was_moved_last_comes_first(path):
+    threads = [thread(4711 + i, movedAgoUSec=ago) for i, ago in enumerate((5000000, 1000, 3000000))]
+    with StandIn(path, {"ListThreads": threads}):
+        rows = plain(on_terminal(path, "threads")).splitlines()[1:]
+    assert [int(row.split()[0]) for row in rows] == [4712, 4713, 4711]
+
+
 def test_nothing_is_cut_where_that_would_not_be_told(path, stand_in):
     assert len(on_terminal(path, "threads", "--no-legend", lines=4).splitlines()) == len(THREADS)
 
@@ -531,6 +544,13 @@ def test_explain_all_passes_over_threads_that_end(path):
     answers = {"ListThreads": THREADS, "Explain": [Error("io.balancerd.NoSuchThread", {"tid": 1})]}
     with StandIn(path, answers):
         assert said(run(path, "explain", "-a", "4711")) == ""
+
+
+def test_explain_a_thread_that_is_none(path):
+    with StandIn(path, {"Explain": [Error("io.balancerd.NoSuchThread", {"tid": 4711})]}):
+        done = run(path, "explain", "4711")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "there is no thread 4711, or it is none that you may see\n"
 
 
 def test_no_threads_are_no_failure(path):
@@ -937,6 +957,10 @@ def test_check_without_a_daemon(runtime_dir):
     done = run(None, "check", env={"BALANCERD_PATH": str(runtime_dir / "none")})
     assert done.returncode == 1
     assert done.stderr == f"balancectl: cannot run {runtime_dir}/none: No such file or directory\n"
+
+
+def test_empty_path_of_the_daemon_is_none():
+    assert "cannot run :" not in run(None, "check", env={"BALANCERD_PATH": ""}).stderr
 
 
 # The command line.
