@@ -28,10 +28,10 @@ static void tell_no_thread(const json_t *parameters)
                 fprintf(stderr, "there is no such thread, or it is none that you may see\n");
 }
 
-/* FILE:LINE:COLUMN: EXPECTED, or FILE: POINTER: expected EXPECTED. */
+/* As balancerd --check has it: FILE:LINE:COLUMN: expected ..., or FILE: POINTER: expected ... */
 static void tell_configuration(const json_t *parameters)
 {
-        const char *pointer = field_text(parameters, "pointer", NULL);
+        const char *pointer = field_text(parameters, "pointer", "");
         int64_t line, column;
 
         fprintf(stderr, "%s:", field_text(parameters, "file", "the configuration"));
@@ -39,8 +39,8 @@ static void tell_configuration(const json_t *parameters)
                 fprintf(stderr, "%" PRId64 ":", line);
         if (field_integer(parameters, "column", &column))
                 fprintf(stderr, "%" PRId64 ":", column);
-        if (pointer)
-                fprintf(stderr, " %s:", *pointer ? pointer : "as a whole");
+        if (*pointer)
+                fprintf(stderr, " %s:", pointer);
         fprintf(stderr, " expected %s\nthe settings stay as they were\n",
                 field_text(parameters, "expected", "something else"));
 }

@@ -628,7 +628,7 @@ REFUSALS = [
     ),
     (
         Error("io.balancerd.InvalidConfiguration", {"file": "/etc/x", "pointer": "", "expected": "an object"}),
-        "/etc/x: as a whole: expected an object\nthe settings stay as they were\n",
+        "/etc/x: expected an object\nthe settings stay as they were\n",
     ),
     (Error("io.balancerd.InvalidMessage", {"reason": "x"}), "balancerd did not understand: x\n"),
     (

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from support import varlink
+from support import configuration, tree, varlink
 from support.balancectl import LISTENING, PATIENCE_SEC, monitor, on_terminal, plain, run, said
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -196,6 +196,64 @@ def test_daemon_that_hangs(path, observer):
         observer.process.send_signal(signal.SIGCONT)
     assert done.returncode == 1
     assert done.stderr == f"balancerd does not answer ({path}, waited 10ms)\n"
+
+
+# The configuration.
+
+
+@pytest.fixture
+def folder(runtime_dir):
+    """The configuration that the daemon reads."""
+    path = runtime_dir / "etc"
+    path.mkdir()
+    return path
+
+
+def check(folder):
+    return run(
+        None, "check", "--config-dir", str(folder), env={"BALANCERD_PATH": str(tree.BALANCERD)}
+    )
+
+
+@needs_root
+def test_reload(path, folder):
+    assert said(run(path, "reload")) == "in effect: the defaults; there is no configuration file\n"
+    configuration.write(folder, {configuration.MAIN: '{"balance": {"tick": "10ms"}}'})
+    assert said(run(path, "reload")) == f"in effect:\n  {folder}/{configuration.MAIN}\n"
+    assert f" Configuration: {folder}/{configuration.MAIN}\n" in said(run(path))
+
+
+def test_check(folder):
+    assert check(folder).returncode == 0
+    configuration.write(folder, {configuration.MAIN: '{"balance": {"tick": "10ms"}}'})
+    done = check(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{folder}/{configuration.MAIN}: OK\n" in done.stdout
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"balance": {"tick": "fast"}}', ": /balance/tick: expected a time from 1ms to 1s"),
+        ('{"balance": \n  oops}', ":2:"),
+        ("[]", ": expected "),
+    ],
+)
+def test_bad_configuration(path, folder, text, fault):
+    """Reload refuses it in the words of check."""
+    configuration.write(folder, {configuration.MAIN: text})
+    checked = check(folder)
+    done = run(path, "reload")
+    line, rest = done.stderr.split("\n", 1)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert line.startswith(f"{folder}/{configuration.MAIN}{fault}")
+    assert rest == "the settings stay as they were\n"
+    assert checked.returncode == 1
+    assert line in checked.stdout.splitlines() + checked.stderr.splitlines()
+
+
+# Other users.
 
 
 @needs_root
