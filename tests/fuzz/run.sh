@@ -48,7 +48,7 @@ sh "$top/src/api/texts.sh" "$top"/src/api/{org.varlink.service,io.balancerd}.var
 
 # The floors and what targets share, as an archive: a target takes from it what it needs.
 for source in "$top"/src/{base,varlink,model,policy,kernel,engine,api,sim}/*.c "$top/tests/api/stage.c" \
-    "$build/texts.c"; do
+    "$top"/src/balancerd/{configuration,document,fault}.c "$build/texts.c"; do
     [[ $source != */sim/main.c && $source != */src/api/texts.c ]] || continue
     object=$build/$(basename "$(dirname "$source")")-$(basename "$source" .c).o
     "$clang" "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitizers" -c -o "$object" "$source"
