@@ -38,21 +38,27 @@ static char *put(char *at, const void *data, size_t length)
         return at + length;
 }
 
+/* In the larger of the two forms. */
+static bool has_room(const struct journal_entry *entry, size_t name_length, size_t length)
+{
+        size_t left = sizeof(entry->data) - entry->length;
+
+        return length < left && name_length + 1 + sizeof(uint64_t) + length + 1 <= left;
+}
+
 /* As text a value ends with the line; one that has lines itself goes with its length before it. */
 void journal_add(struct journal_entry *entry, const char *name, const void *value, size_t length)
 {
-        bool is_text = !memchr(value, '\n', length);
         uint64_t stored_length = htole64(length);
         size_t name_length = strlen(name);
         char *at = entry->data + entry->length;
 
-        if (length > sizeof(entry->data) || name_length + length + sizeof(stored_length) + 2 >
-                                                    sizeof(entry->data) - entry->length) {
+        if (!has_room(entry, name_length, length)) {
                 entry->is_cut = true;
                 return;
         }
         at = put(at, name, name_length);
-        if (is_text) {
+        if (!memchr(value, '\n', length)) {
                 at = put(at, "=", 1);
         } else {
                 at = put(at, "\n", 1);
