@@ -9,21 +9,19 @@
 #include <getopt.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "balancerd/check.h"
 #include "balancerd/news.h"
 #include "balancerd/notify.h"
 #include "balancerd/privileges.h"
 #include "balancerd/reload.h"
+#include "balancerd/rundir.h"
 #include "balancerd/service.h"
 #include "base/log.h"
 #include "kernel/linux.h"
 
 /* Threads that can be narrowed at one time: a record is a few hundred bytes. */
 #define LEDGER_RECORDS 4096U
-/* Below the runtime directory. */
-#define PRIVATE_DIR "private"
 
 static const char *arg_config_dir = PACKAGE_SYSCONF, *arg_runtime_dir = PACKAGE_LOCALSTATE_RUN;
 static bool arg_check, arg_observe, arg_restore;
@@ -134,59 +132,48 @@ static int parse_arguments(int argc, char **argv)
         return 1;
 }
 
-static int open_runtime_dir(void)
+static int tell_no_ledger(int error)
 {
-        int fd;
-
-        if (mkdir(arg_runtime_dir, 0755) < 0 && errno != EEXIST)
-                return log_error_errno(-errno, "cannot make the runtime directory %s",
-                                       arg_runtime_dir);
-        fd = open(arg_runtime_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd < 0 ? log_error_errno(-errno, "cannot open the runtime directory %s",
-                                        arg_runtime_dir)
-                      : fd;
+        if (error == -EBUSY)
+                log_error("another balancerd owns this machine (%s/" RUNDIR_PRIVATE
+                          "/ledger is locked)",
+                          arg_runtime_dir);
+        else if (error == -EBADMSG)
+                log_error("%s/" RUNDIR_PRIVATE
+                          "/ledger is no ledger of this version; it is left alone",
+                          arg_runtime_dir);
+        else
+                log_error_errno(error, "cannot open %s/" RUNDIR_PRIVATE "/ledger", arg_runtime_dir);
+        return error;
 }
 
-/* The folder in the runtime directory, which everyone may enter for the socket's sake, that nobody
- * else may. */
-static int open_private_dir(void)
+static int share_ledger(const struct ledger *ledger, int dir_fd)
 {
-        _cleanup_close_ int runtime_fd = -1;
-        int fd;
+        _cleanup_close_ int fd = ledger_open_unlocked(ledger);
+        int r;
 
-        runtime_fd = open_runtime_dir();
-        if (runtime_fd < 0)
-                return runtime_fd;
-        if (mkdirat(runtime_fd, PRIVATE_DIR, 0700) < 0 && errno != EEXIST)
-                return log_error_errno(-errno, "cannot make the folder %s/" PRIVATE_DIR,
-                                       arg_runtime_dir);
-        fd = openat(runtime_fd, PRIVATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd < 0 ? log_error_errno(-errno, "cannot open the folder %s/" PRIVATE_DIR,
-                                        arg_runtime_dir)
-                      : fd;
+        r = fd < 0 ? fd : rundir_give_to_owner(dir_fd, fd);
+        return r < 0 ? log_error_errno(r, "cannot give the ledger to the owner of its folder") : 0;
 }
 
 static int open_ledger(struct ledger **ret)
 {
+        _cleanup_(ledger_freep) struct ledger *ledger = NULL;
         _cleanup_close_ int dir_fd = -1, sys_fd = -1;
         int r;
 
         sys_fd = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        dir_fd = open_private_dir();
+        dir_fd = rundir_open_private(arg_runtime_dir);
         if (dir_fd < 0)
                 return dir_fd;
-        r = ledger_open(ret, dir_fd, LEDGER_RECORDS, ledger_width(sys_fd));
-        if (r == -EBUSY)
-                log_error("another balancerd owns this machine (%s/" PRIVATE_DIR
-                          "/ledger is locked)",
-                          arg_runtime_dir);
-        else if (r == -EBADMSG)
-                log_error("%s/" PRIVATE_DIR
-                          "/ledger is no ledger of this version; it is left alone",
-                          arg_runtime_dir);
-        else if (r < 0)
-                log_error_errno(r, "cannot open %s/" PRIVATE_DIR "/ledger", arg_runtime_dir);
-        return r;
+        r = ledger_open(&ledger, dir_fd, LEDGER_RECORDS, ledger_width(sys_fd));
+        if (r < 0)
+                return tell_no_ledger(r);
+        r = share_ledger(ledger, dir_fd);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(ledger);
+        return 0;
 }
 
 /* Gives back what an earlier daemon left. Says nothing where there was nothing to do. */
@@ -308,7 +295,7 @@ static int run(void)
                 return r;
         restore_stored(kernel, notify);
         store_ledger(notify, ledger);
-        runtime_fd = open_runtime_dir();
+        runtime_fd = rundir_open(arg_runtime_dir);
         if (runtime_fd < 0)
                 return runtime_fd;
         drop_privileges(kernel, &config.settings);

@@ -100,7 +100,9 @@ def test_runtime_directory_that_cannot_be_made(start_daemon, runtime_dir):
 
 def test_runtime_directory_that_is_a_file(start_daemon, runtime_dir):
     (runtime_dir / "file").write_text("")
-    daemon_ = start_daemon(runtime_dir=runtime_dir / "file", wait=False)
+    daemon_ = start_daemon(
+        "--config-dir", str(runtime_dir / "etc"), runtime_dir=runtime_dir / "file", wait=False
+    )
     assert daemon_.wait() == 1
     (complaint,) = daemon_.lines
     assert re.search(r"file: Not a directory$", complaint)
@@ -209,6 +211,17 @@ def test_no_privilege_at_all(unbalanced, same_masks, start_daemon, runtime_dir, 
     assert procfs.changed_masks(before, after) == []
     for line in daemon_.complaints():
         assert daemon_.complaints().count(line) == 1, f"said more than once: {line}"
+
+
+def test_root_by_hand_does_not_lock_the_service_out(start_daemon, runtime_dir, reachable):
+    """What root makes in a folder of the service's user is that user's."""
+    os.chown(runtime_dir, 65534, 65534)
+    assert daemon.restore(runtime_dir).returncode == 0
+    for name in ("private", "private/ledger"):
+        stat = (runtime_dir / name).stat()
+        assert (stat.st_uid, stat.st_gid) == (65534, 65534), name
+    with start_daemon("--observe", prefix=NOBODY, binary=reachable / "balancerd") as service:
+        assert service.stop() == 0
 
 
 def test_other_users_threads_hidden(unbalanced, same_masks, start_daemon, runtime_dir, reachable):

@@ -95,7 +95,7 @@ def test_user_and_folders_are_made():
     folders = (tree.BUILD / "systemd/tmpfiles.d/balancerd.conf").read_text().splitlines()
     made = [line.split() for line in folders if line[:1] not in "#"]
     run = str(Path(SOCKET["Socket"]["ListenStream"][0]).parent)
-    private = re.search(r'PRIVATE_DIR "(.+)"', (tree.SOURCE / "src/balancerd/main.c").read_text())[1]
+    private = re.search(r'RUNDIR_PRIVATE "(.+)"', (tree.SOURCE / "src/balancerd/rundir.h").read_text())[1]
     assert made == [
         ["d", run, "0755", user, group, "-"],
         ["d", f"{run}/{private}", "0700", user, group, "-"],
