@@ -145,6 +145,7 @@ int varlink_stream_send(struct varlink_stream *stream)
 {
         struct varlink_bytes *out = &stream->out;
 
+        forget_taken(stream); /* so that who waits for the next call waits without memory */
         while (bytes_length(out) > 0) {
                 ssize_t n = send(stream->fd, out->data + out->start, bytes_length(out),
                                  MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support import bench, served  # noqa: E402
+from support import bench, machine, served  # noqa: E402
 
 N_CALLS = 10000
 N_CONNECTIONS = 1000
@@ -70,7 +70,7 @@ def rows(server, group):
 def main():
     if os.geteuid() != 0:
         sys.exit("an unprivileged user has 32 connections: run it as root")
-    with bench.memory_group() as group:
+    with machine.lock(), bench.memory_group() as group:
         with served.serving("--set", "balance.quietTick=1s", preexec=group.join) as server:
             bench.table("What it holds", list(rows(server, group)), "tests/bench/bench_socket.py")
 
