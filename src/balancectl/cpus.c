@@ -36,7 +36,7 @@ static const struct column columns[_COLUMN_MAX] = {
         [COLUMN_WAITING] = {"WAITING", .right = true},
         [COLUMN_THREADS] = {"THREADS", .right = true, .dispensable = 2},
         [COLUMN_DEMAND] = {"DEMAND", .right = true, .dispensable = 1},
-        [COLUMN_BALANCED_BY] = {"BALANCED BY"},
+        [COLUMN_BALANCED_BY] = {.header = "BALANCED BY"},
 };
 
 static const char *balanced_by(const json_t *cpu)

@@ -33,7 +33,7 @@ static const struct verb verbs[] = {
          verb_reload},
         {"check", "Check the configuration without balancerd", OPERAND_NONE, OPTION(CONFIG_DIR),
          verb_check},
-        {NULL},
+        {.name = NULL},
 };
 
 /* Whoever starts us without standard streams has the socket get their numbers: what is printed

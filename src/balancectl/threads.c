@@ -49,7 +49,7 @@ static const struct column columns[_COLUMN_MAX] = {
         [COLUMN_MOVED] = {"MOVED", .right = true, .dispensable = 1},
         [COLUMN_AFFINITY] = {"AFFINITY", .dispensable = 3, .most = 11},
         [COLUMN_VERDICT] = {"VERDICT", .most = 16},
-        [COLUMN_COMMAND] = {"COMMAND"},
+        [COLUMN_COMMAND] = {.header = "COMMAND"},
 };
 
 /* The order of a page. */

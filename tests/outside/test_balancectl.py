@@ -318,6 +318,24 @@ def test_reload_without_files(path):
     assert text == "in effect: the defaults; there is no configuration file\n"
 
 
+@pytest.mark.parametrize(("verb", "text"), [("cpus", CPUS_TEXT), ("threads", THREADS_TEXT)])
+def test_manual_explains_every_column_in_order(verb, text):
+    section = manual().split(f".It Cm {verb}")[1].split(".It Cm")[0]
+    explained = re.findall(r"^\.It Sy (.*)$", section, re.M)
+    columns = re.split(r" {2,}", text.splitlines()[0].strip())
+    assert [name for line in explained for name in line.split(" , ")] == columns
+
+
+def test_manual_shows_a_line_of_monitor():
+    assert MOVED_TEXT in manual().replace("\\e\n    ", "")
+
+
+def test_manual_names_every_reason():
+    section = manual().split(".It Cm monitor")[1].split(".It Cm")[0]
+    (reasons,) = re.findall(r"^\.Pq Cm (.*)$", section, re.M)
+    assert reasons.split(" , ") == list(INTERFACE.types["Reason"].values)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
