@@ -16,6 +16,8 @@
 #define TURN_AGAIN (100 * NSEC_PER_MSEC)
 /* Out of descriptors or memory: the next try to take a connection. */
 #define ACCEPT_AGAIN (NSEC_PER_SEC)
+/* A shortage that comes again within this time is still the same, and was told. */
+#define SHORTAGE_OVER (60 * NSEC_PER_SEC)
 /* Notices of dropped clients: so many at once, and one more in that time. */
 #define NOTICES_AT_ONCE 10
 #define NOTICE_EVERY    (10 * NSEC_PER_SEC)
@@ -214,12 +216,15 @@ static void pause_accepting(struct server *server, int error)
                 .detail = "no descriptors",
         };
 
+        nsec_t now = server_now(server);
+        bool lasts = server->short_at != 0 && now - server->short_at < SHORTAGE_OVER;
+
         (void)sd_event_source_set_enabled(server->accept, SD_EVENT_OFF);
-        server->accept_again_at = server_now(server) + ACCEPT_AGAIN;
+        server->accept_again_at = now + ACCEPT_AGAIN;
         server_wake_by(server, server->accept_again_at);
-        if (server->told_shortage)
+        server->short_at = now;
+        if (lasts)
                 return;
-        server->told_shortage = true;
         snprintf(line, sizeof(line), "clients have to wait: no connection can be taken (%s)",
                  strerrorname_np(-error));
         tell(server, &notice);
@@ -282,7 +287,6 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
                         pause_accepting(server, -errno);
                 return 0;
         }
-        server->told_shortage = false;
         (void)admit(server, client); /* where it fails the client sees its connection end */
         return 0;
 }

@@ -63,7 +63,7 @@ struct server {
         int fd; /* listening */
         sd_event_source *accept;
         nsec_t accept_again_at; /* 0: it accepts */
-        bool told_shortage;
+        nsec_t short_at;        /* the last time that nothing could be taken; 0: never */
 
         struct limits limits;
         struct connection *connections; /* list */

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* What is received at once: more than a message usually has. */
-#define CHUNK ((size_t)4 << 10)
+/* What is received at once: more than a call usually has; as much again as is there of one that is
+ * longer. Smaller than what the allocator would leave holes for between those who stay connected.
+ */
+#define CHUNK ((size_t)1 << 10)
 
 static size_t bytes_length(const struct varlink_bytes *bytes)
 {
@@ -75,12 +77,14 @@ static void forget_taken(struct varlink_stream *stream)
 ssize_t varlink_stream_receive(struct varlink_stream *stream)
 {
         struct varlink_bytes *in = &stream->in;
-        size_t room;
+        size_t length, room;
         ssize_t n;
         int r;
 
         forget_taken(stream);
-        room = MIN(VARLINK_MESSAGE_MAX - bytes_length(in), CHUNK);
+        length = bytes_length(in);
+        room = MAX(CHUNK, length);
+        room = MIN(room, VARLINK_MESSAGE_MAX - length);
         r = bytes_reserve(in, room);
         if (r < 0)
                 return r;
