@@ -257,6 +257,8 @@ bool settings_next_conflict(const struct settings *settings, size_t *cursor,
                 const struct setting *greater = settings_find(orders[*cursor].greater);
 
                 (*cursor)++;
+                if (!lesser || !greater)
+                        abort(); /* the list names settings that there are */
                 if (*(const nsec_t *)field_of(settings, lesser) <=
                     *(const nsec_t *)field_of(settings, greater))
                         continue;

@@ -368,6 +368,38 @@ def test_nobody_reads_what_check_prints():
     assert done.stderr == "balancerd: cannot check the configuration: No space left on device\n"
 
 
+# What is installed.
+
+
+def make(target, root):
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    subprocess.run(
+        ["make", "-C", tree.BUILD, "-s", target, f"DESTDIR={root}", "configdir=/etc/balancerd"],
+        stdout=subprocess.DEVNULL, env=environment, check=True, timeout=300,
+    )
+
+
+def test_installed_configuration(tmp_path):
+    """It is good, names the schema and sets nothing; one that is there stays."""
+    make("install-data-local", tmp_path)
+    installed = tmp_path / "etc/balancerd"
+    assert sorted(path.name for path in installed.iterdir()) == [MAIN, FOLDER]
+    assert configuration.check(installed).stdout == f"{installed}/{MAIN}: OK\n"
+    content = json.loads((installed / MAIN).read_text())
+    assert list(content) == ["$schema"]
+    assert re.fullmatch(r"file:///.*/balancerd\.schema\.json", content["$schema"])
+    configuration.write(installed, {MAIN: '{"observe": "all"}'})
+    make("install-data-local", tmp_path)
+    make("uninstall-local", tmp_path)
+    assert (installed / MAIN).read_text() == '{"observe": "all"}'
+
+
+def test_uninstall_leaves_nothing(tmp_path):
+    make("install-data-local", tmp_path)
+    make("uninstall-local", tmp_path)
+    assert list((tmp_path / "etc").iterdir()) == []
+
+
 # Changed while it is read: the program is stopped right behind a system call of its reading.
 
 
