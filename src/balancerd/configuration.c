@@ -102,7 +102,17 @@ static int read_and_apply(struct loader *l, struct steady *file, int r)
         return apply(l, file);
 }
 
-/* LISTED: the file was seen in its folder. One that is gone since was changed. */
+/* Why the file could not be opened. LISTED: it was seen in its folder. Returns ERROR, which is that
+ * of opening it, or 0 for one that there is not. */
+static int judge(int dir_fd, const char *path, bool listed, int error)
+{
+        struct stat link;
+
+        if (error != -ENOENT || fstatat(dir_fd, path, &link, AT_SYMLINK_NOFOLLOW) == 0)
+                return error; /* a link to nothing is one that somebody has made */
+        return listed ? -ESTALE : 0;
+}
+
 static int load_file(struct loader *l, int dir_fd, const char *dir, const char *path, bool listed)
 {
         _cleanup_steady_ struct steady file = {.fd = -EBADF};
@@ -110,10 +120,11 @@ static int load_file(struct loader *l, int dir_fd, const char *dir, const char *
         int opened, r;
 
         opened = steady_open(&file, dir_fd, path, CONFIG_FILE_MAX);
-        if (opened == -ENOENT && !listed)
-                return 0;
-        if (opened == -ENOENT)
-                opened = -ESTALE;
+        if (opened < 0) {
+                opened = judge(dir_fd, path, listed, opened);
+                if (opened == 0)
+                        return 0;
+        }
         shown = shown_path(dir, path);
         if (!shown)
                 return -ENOMEM;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/escape.h"
+#include "base/parse.h"
 
 /* Longer than any key of the table. */
 #define KEY_SIZE 64
@@ -274,10 +275,12 @@ static int note_syntax(const struct document *d, const json_error_t *error)
 int document_apply(const struct document *d, const char *text, size_t length)
 {
         const struct fault_place whole = place(d, "");
+        struct scanner left = {text, text + length};
         json_auto_t *root = NULL;
         json_error_t error;
 
-        if (length == 0)
+        scan_space(&left);
+        if (scan_end(&left))
                 return faults_add(d->faults, &whole, "a JSON object; the file is empty");
         root = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
         if (!root)

@@ -427,16 +427,16 @@ def wait_until_stopped(trace, process):
         time.sleep(0.01)
 
 
-def check_and_change(folder, trace, calls, change):
-    """What --check says when CHANGE is made behind the first of the system CALLS on the file."""
+def check_and_change(folder, trace, calls, path, change):
+    """What --check says when CHANGE is made behind the first of the system CALLS on PATH."""
     # -D: what is started becomes the program, and strace its grandchild.
-    strace = ["strace", "-D", "-o", trace, "-P", folder / MAIN, "-e", f"trace={calls}"]
+    strace = ["strace", "-D", "-o", trace, "-P", path, "-e", f"trace={calls}"]
     command = [*strace, "-e", f"inject={calls}:signal=STOP:when=1", tree.BALANCERD]
     with subprocess.Popen(
         [*command, "--check", "--config-dir", folder], stdout=subprocess.PIPE, text=True
     ) as process:
         wait_until_stopped(trace, process)
-        change(folder / MAIN)
+        change()
         process.send_signal(signal.SIGCONT)
         return process.stdout.read().replace(f"{folder}/", "")
 
@@ -447,7 +447,8 @@ def test_changed_while_it_is_read(folder, tmp_path, calls, change):
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
     configuration.write(folder, {MAIN: '{"observe": "all"}\n'})
-    said = check_and_change(folder, tmp_path / "trace", calls, lambda path: make_change(path, change))
+    path = folder / MAIN
+    said = check_and_change(folder, tmp_path / "trace", calls, path, lambda: make_change(path, change))
     assert said == f"{MAIN}: expected a file that does not change while it is read\n"
 
 
@@ -456,5 +457,16 @@ def test_stopped_and_not_changed(folder, tmp_path):
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
     configuration.write(folder, {MAIN: '{"observe": "all"}\n'})
-    said = check_and_change(folder, tmp_path / "trace", "pread64", lambda path: None)
+    said = check_and_change(folder, tmp_path / "trace", "pread64", folder / MAIN, lambda: None)
     assert said == f"{MAIN}: OK\nobserve=all\n"
+
+
+def test_gone_between_the_listing_and_the_reading(folder, tmp_path):
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    name = f"{FOLDER}/a.json"
+    configuration.write(folder, {name: "{}"})
+    said = check_and_change(
+        folder, tmp_path / "trace", "getdents64", folder / FOLDER, (folder / name).unlink
+    )
+    assert said == f"{name}: expected a file that does not change while it is read\n"
