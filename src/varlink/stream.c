@@ -5,10 +5,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* What is received at once: more than a call usually has; as much again as is there of one that is
- * longer. Smaller than what the allocator would leave holes for between those who stay connected.
- */
-#define CHUNK ((size_t)1 << 10)
+/* What is received at once: more than a message usually has. */
+#define CHUNK ((size_t)4 << 10)
 
 static size_t bytes_length(const struct varlink_bytes *bytes)
 {
@@ -77,14 +75,12 @@ static void forget_taken(struct varlink_stream *stream)
 ssize_t varlink_stream_receive(struct varlink_stream *stream)
 {
         struct varlink_bytes *in = &stream->in;
-        size_t length, room;
+        size_t room;
         ssize_t n;
         int r;
 
         forget_taken(stream);
-        length = bytes_length(in);
-        room = MAX(CHUNK, length);
-        room = MIN(room, VARLINK_MESSAGE_MAX - length);
+        room = MIN(VARLINK_MESSAGE_MAX - bytes_length(in), CHUNK);
         r = bytes_reserve(in, room);
         if (r < 0)
                 return r;
