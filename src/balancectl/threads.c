@@ -218,6 +218,14 @@ static int print(const struct request *request, const json_t *list)
         return print_rows(request, threads, n);
 }
 
+/* An empty table may surprise: on a quiet machine nobody runs or waits. */
+static void tell_none(const struct request *request, const json_t *list)
+{
+        if (request->legend && !request->all && json_array_size(list) == 0)
+                fprintf(stderr, "no thread that you may see is watched now; all that are known: "
+                                "balancectl threads --all\n");
+}
+
 /* A process's number alone means its first thread, as everywhere in the kernel's own interfaces. */
 static void tell_others(const struct request *request, const json_t *list)
 {
@@ -260,7 +268,9 @@ int verb_threads(const struct request *request)
         if (request->json != JSON_MODE_OFF)
                 return print_json(list, request->json);
         r = print(request, list);
-        if (r >= 0)
-                tell_others(request, list);
-        return r;
+        if (r < 0)
+                return r;
+        tell_none(request, list);
+        tell_others(request, list);
+        return 0;
 }

@@ -574,7 +574,14 @@ def test_explain_a_thread_that_is_none(path):
 def test_no_threads_are_no_failure(path):
     with StandIn(path, {"ListThreads": [Error("io.balancerd.NoSuchThread")]}):
         assert said(run(path, "threads", "-j")) == "[]\n"
-        assert len(said(run(path, "threads")).splitlines()) == 1
+        assert said(run(path, "threads", "--no-legend")) == ""
+        assert len(said(run(path, "threads", "--all")).splitlines()) == 1
+        done = run(path, "threads")
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+        assert done.stderr == (
+            "no thread that you may see is watched now; all that are known: "
+            "balancectl threads --all\n"
+        )
         assert run(path, "threads", "4711").returncode == 1
         assert run(path, "threads", "-a", "4711").returncode == 1
 

@@ -124,9 +124,10 @@ def test_explain(path):
         told = as_json(path, "explain", str(process.pid))
     assert done.returncode == 0
     assert re.match(rf"        Thread: {process.pid} \(\S+\) of process {process.pid}, user \d+\n", done.stdout)
-    assert f"           Why: {told['text']}\n" in done.stdout
-    assert told["decisions"] == []
-    assert "       History: nothing was decided about it lately\n" in done.stdout
+    assert told["thread"]["tid"] == process.pid
+    # What was decided depends on what else the machine does.
+    assert re.search(rf"^           Why: Thread {process.pid} on CPU \d+ \S.*\.$", done.stdout, re.M)
+    assert "\n       History: " in done.stdout
 
 
 def test_explain_all_threads(path):
