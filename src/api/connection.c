@@ -9,6 +9,8 @@
 
 #include "api/call.h"
 
+/* What the event loop does for each event, beside what is measured. */
+#define LOOP_COST (12 * NSEC_PER_USEC)
 /* What the kernel keeps for a client that does not read (it doubles the number for its own needs):
  * what is more waits here, where it is counted. */
 #define SEND_BUFFER ((int)VARLINK_MESSAGE_MAX)
@@ -193,7 +195,7 @@ static void charge(struct connection *c, nsec_t began)
 
         if (c->peer.privileged)
                 return;
-        user_charge(c->user, now, clock_now_nsec(CLOCK_THREAD_CPUTIME_ID) - began);
+        user_charge(c->user, now, LOOP_COST + clock_now_nsec(CLOCK_THREAD_CPUTIME_ID) - began);
         paid_at = user_paid_at(c->user, now);
         if (paid_at == 0)
                 return;
