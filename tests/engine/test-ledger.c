@@ -256,7 +256,8 @@ static void test_kept_by_somebody_else(void **state)
 {
         const struct fixture *f = *state;
         struct ledger *ledger = open_ledger(f), *second = NULL;
-        int kept = ledger_open_unlocked(ledger), record = begin(ledger, 4711);
+        int kept = ledger_open_unlocked(ledger), record = begin(ledger, 4711), other;
+        char path[64];
 
         assert_true(kept >= 0);
         assert_int_equal(ledger_open_stored(&second, kept), -EBUSY);
@@ -273,7 +274,14 @@ static void test_kept_by_somebody_else(void **state)
         assert_int_equal(ledger_count(second), 0);
         ledger_clear(second, record);
         ledger_free(second);
+        /* The lock of the second has ended with it, though its file is kept. */
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", kept);
+        other = open(path, O_RDWR | O_CLOEXEC);
+        assert_true(other >= 0);
+        assert_int_equal(ledger_open_stored(&second, other), 0);
+        ledger_free(second);
         ledger_free(ledger);
+        close(other);
         close(kept);
 }
 

@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,24 @@ def test_not_ready_and_stopping_when_it_cannot_start(start, manager, runtime_dir
     daemon_ = start(env=manager.environment())
     assert daemon_.wait() == 1
     assert [one for one in manager.drain() if "READY" in one.fields] == []
+
+
+def test_reload_is_told_from_its_beginning_to_its_end(start, manager, runtime_dir):
+    """As Type=notify-reload has it; the manager waits for the end whatever came of it."""
+    daemon_ = start(env=manager.environment())
+    manager.wait_for(READY="1")
+    folder = runtime_dir / "etc"
+    folder.mkdir()
+    for text in ('{"balance": {"rotate": "off"}}', "{", "{}"):
+        (folder / "balancerd.json").write_text(text)
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        daemon_.process.send_signal(signal.SIGHUP)
+        reloading = manager.wait_for(RELOADING="1")
+        ready = manager.wait_for(READY="1")
+        after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        assert before <= int(reloading.fields["MONOTONIC_USEC"]) <= after
+        assert "threads" in ready.fields["STATUS"]
+    stop(daemon_, manager)
 
 
 # The watchdog.
@@ -320,14 +339,15 @@ def test_no_descriptor_is_left_open(start, manager, runtime_dir):
 # Its own rights.
 
 NET_ADMIN = 1 << 12
+SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 
 
 def capabilities(pid):
-    """[(permitted, effective, ambient)] of all threads."""
+    """The sets of all threads."""
     found = []
     for status in Path(f"/proc/{pid}/task").glob("*/status"):
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        found.append([int(fields[key], 16) for key in ("CapPrm", "CapEff", "CapAmb")])
+        found.append([int(fields[key], 16) for key in SETS])
     return found
 
 
@@ -343,4 +363,4 @@ def test_net_admin_is_given_up(start_daemon, arguments, kept):
     threads = capabilities(daemon_.process.pid)
     assert len(threads) >= 2
     for sets in threads:
-        assert [bool(one & NET_ADMIN) for one in sets] == [kept] * 3
+        assert [bool(one & NET_ADMIN) for one in sets] == [kept] * len(SETS)
