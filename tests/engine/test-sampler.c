@@ -438,20 +438,74 @@ static void test_the_dead_are_forgotten(void **state)
 static void test_unbalanced_cpus_by_choice(void **state)
 {
         _cleanup_bench_ struct bench b;
+        struct settings settings;
 
         (void)state;
         bench_init(&b);
         add_hogs(&b, 4);
         bench_boot(&b, NULL);
         bench_start(&b, 1000);
-        b.sampler.settings.balance.unbalanced = false;
-        b.sampler.domains_stale = true;
+        settings = b.sampler.settings;
+        settings.balance.unbalanced = false;
+        sampler_set_settings(&b.sampler, &settings);
         run_ticking(&b, 3 * SEC);
         assert_int_equal(b.outcome.trouble, PACE_QUIET);
         assert_true(b.outcome.has_snapshot);
         for (unsigned i = 0; i < b.outcome.snapshot.n_threads; i++)
                 assert_true(b.outcome.snapshot.threads[i].flags & THREAD_FIXED);
         assert_true(b.outcome.snapshot.cpus[1].draining);
+        settings.balance.unbalanced = true;
+        sampler_set_settings(&b.sampler, &settings);
+        run_ticking(&b, 2 * SEC);
+        assert_int_equal(b.outcome.trouble, PACE_UNBALANCED);
+        assert_false(b.outcome.snapshot.cpus[1].draining);
+}
+
+/* The next look at everything need not be waited for as long as the old settings said. */
+static void test_shorter_quiet_tick(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        struct settings settings;
+
+        (void)state;
+        bench_init(&b);
+        add_sleepers(&b, 2);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        settings = b.sampler.settings;
+        settings.balance.quiet_tick = 60 * SEC;
+        sampler_set_settings(&b.sampler, &settings);
+        tick(&b);
+        assert_int_equal(b.sampler.full_at, b.sampler.now + 60 * SEC);
+        settings.balance.quiet_tick = SEC;
+        sampler_set_settings(&b.sampler, &settings);
+        assert_int_equal(b.sampler.full_at, b.sampler.now + SEC);
+        settings.balance.quiet_tick = 2 * SEC;
+        sampler_set_settings(&b.sampler, &settings);
+        assert_int_equal(b.sampler.full_at, b.sampler.now + SEC);
+}
+
+/* A source that failed is asked again, and told of again, once it is asked for anew. */
+static void test_source_that_is_asked_for_again(void **state)
+{
+        _cleanup_bench_ struct bench b;
+        struct settings settings;
+
+        (void)state;
+        bench_init(&b);
+        bench_boot(&b, NULL);
+        bench_start(&b, 1000);
+        settings = b.sampler.settings;
+        sources_note(&b.sampler.sources, KERNEL_TASKSTATS, -EPERM);
+        sources_note(&b.sampler.sources, KERNEL_PRESSURE, -ENOENT);
+        sampler_set_settings(&b.sampler, &settings);
+        assert_true(b.sampler.sources.missing[KERNEL_TASKSTATS]);
+        settings.taskstats = true;
+        sampler_set_settings(&b.sampler, &settings);
+        assert_false(b.sampler.sources.missing[KERNEL_TASKSTATS]);
+        assert_true(b.sampler.sources.missing[KERNEL_PRESSURE]);
+        sources_note(&b.sampler.sources, KERNEL_TASKSTATS, -EPERM);
+        assert_int_equal(b.n_notices, 3);
 }
 
 static int fail_to_list(struct kernel *kernel, kernel_thread_fn fn, void *userdata)
@@ -550,6 +604,8 @@ int main(void)
                 cmocka_unit_test(test_hundreds_of_waiting_threads),
                 cmocka_unit_test(test_the_dead_are_forgotten),
                 cmocka_unit_test(test_unbalanced_cpus_by_choice),
+                cmocka_unit_test(test_shorter_quiet_tick),
+                cmocka_unit_test(test_source_that_is_asked_for_again),
                 cmocka_unit_test(test_out_of_descriptors_in_a_rescan),
                 cmocka_unit_test(test_the_daemon_is_no_hog),
                 cmocka_unit_test(test_few_handles),

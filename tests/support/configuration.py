@@ -168,6 +168,7 @@ CASES = [
         f"{FOLDER}/a.json:1:1: expected more: the file is cut short",
     ]),
     value("tick longer than the quiet one", '{"balance": {"tick": "500ms", "quietTick": "100ms"}}', "/balance/quietTick: expected at least balance.tick, which is 500ms"),
+    value("the same, and another fault", '{"balance": {"tick": "500ms", "quietTick": "100ms", "realtime": 1}}', "/balance/realtime: expected true or false"),
     Case("the same in two files", {
         f"{FOLDER}/1.json": '{"balance": {"quietTick": "100ms"}}',
         f"{FOLDER}/2.json": '{"balance": {"tick": "101ms"}}',
