@@ -60,18 +60,6 @@ static void print(const struct terminal *terminal, const json_t *reply)
         print_history(terminal, json_object_get(reply, "decisions"));
 }
 
-/* A process's number alone means its first thread. */
-static void tell_others(const struct request *request, const json_t *thread)
-{
-        int64_t pid;
-
-        if (request->legend && field_integer(thread, "pid", &pid) && pid == request->pid)
-                fprintf(stderr,
-                        "this is thread %d alone; all threads of process %d: balancectl "
-                        "explain -a %d\n",
-                        request->pid, request->pid, request->pid);
-}
-
 /* Explains one thread. Returns 0, SESSION_REFUSED where it has ended since it was listed
  * (IS_LISTED), or an error that has been told. */
 static int explain_one(const struct request *request, struct session *session, int64_t tid,
@@ -96,8 +84,7 @@ static int explain_one(const struct request *request, struct session *session, i
         if (request->json != JSON_MODE_OFF)
                 return print_json(reply.parameters, request->json);
         print(&request->terminal, reply.parameters);
-        if (!is_listed)
-                tell_others(request, json_object_get(reply.parameters, "thread"));
+        tell_alone(request, json_object_get(reply.parameters, "thread"));
         return 0;
 }
 

@@ -5,8 +5,22 @@
 #include <errno.h>
 #include <stdarg.h>
 
+#include "balancectl/fields.h"
+
 /* As in varlink/message.c: fractions are shares and loads. */
 #define USUAL_FLAGS (JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6))
+
+void tell_alone(const struct request *request, const json_t *thread)
+{
+        int64_t pid;
+
+        if (request->pid == 0 || request->all_tasks || !request->legend)
+                return;
+        if (!field_integer(thread, "pid", &pid) || pid != request->pid)
+                return;
+        fprintf(stderr, "this is thread %d alone; all threads of process %d: balancectl %s -a %d\n",
+                request->pid, request->pid, request->verb->name, request->pid);
+}
 
 int tell_no_memory(void)
 {

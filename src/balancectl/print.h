@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Output that is no table: JSON, lines of "key: value", and what went wrong with all output. */
+/* Output that is no table: JSON, lines of "key: value", and what several commands say beside it. */
 
 #include <jansson.h>
 
@@ -11,6 +11,10 @@
 /* VALUE, an object or array (NULL: an empty object), and a newline. Returns 0, or -ENOMEM, which
  * has been told. */
 int print_json(const json_t *value, enum json_mode mode);
+
+/* A process's number alone means its first thread: says so on standard error where that is what was
+ * shown, THREAD of the interface's type of that name. */
+void tell_alone(const struct request *request, const json_t *thread);
 
 /* Tells of a lack of memory on standard error, and returns -ENOMEM. */
 int tell_no_memory(void);

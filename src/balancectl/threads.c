@@ -221,22 +221,9 @@ static int print(const struct request *request, const json_t *list)
 /* An empty table may surprise: on a quiet machine nobody runs or waits. */
 static void tell_none(const struct request *request, const json_t *list)
 {
-        if (request->legend && !request->all && json_array_size(list) == 0)
+        if (request->legend && !request->all && request->pid == 0 && json_array_size(list) == 0)
                 fprintf(stderr, "no thread that you may see is watched now; all that are known: "
                                 "balancectl threads --all\n");
-}
-
-/* A process's number alone means its first thread, as everywhere in the kernel's own interfaces. */
-static void tell_others(const struct request *request, const json_t *list)
-{
-        int64_t pid;
-
-        if (request->pid > 0 && !request->all_tasks && request->legend &&
-            field_integer(json_array_get(list, 0), "pid", &pid) && pid == request->pid)
-                fprintf(stderr,
-                        "this is thread %d alone; all threads of process %d: balancectl "
-                        "threads -a %d\n",
-                        request->pid, request->pid, request->pid);
 }
 
 /* Which threads are asked for; NULL where memory is short. */
@@ -271,6 +258,6 @@ int verb_threads(const struct request *request)
         if (r < 0)
                 return r;
         tell_none(request, list);
-        tell_others(request, list);
+        tell_alone(request, json_array_get(list, 0));
         return 0;
 }

@@ -1085,16 +1085,22 @@ def test_default_socket_is_the_manual_s():
     assert f"The default is\n.Ql {timeout} ." in manual()
 
 
-EXAMPLES = re.findall(r"^\.Dl [$#] (.*)$", manual(), re.M)
+README = (tree.SOURCE / "README.md").read_text()
+EXAMPLES = [
+    *re.findall(r"^\.Dl [$#] (.*)$", manual(), re.M),
+    *re.findall(r"^    \$ (balancectl .*?) *(?:#.*)?$", README, re.M),
+]
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) >= 6
+    assert len(EXAMPLES) >= 9
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example(path, stand_in, runtime_dir, example):
-    """Every example of the manual, as it stands there, with this balancectl in front of PATH."""
+    """Every example of the documents, as it stands there, with this balancectl in front of PATH."""
+    if example == "balancectl monitor":
+        example += " -n 1"  # which ends
     program = fake_balancerd(runtime_dir, 0)
     wrapper = runtime_dir / "balancectl"
     socket_option = f'--socket "{path}"'
