@@ -233,6 +233,7 @@ def test_1000_silent_connections(server, nobody, other):
         server.assert_serves()
         # One leaves, another gets its place.
         kept.pop().close()
+        server.assert_serves()  # by then the daemon has seen that
         server.assert_serves(nobody)
         for raw in kept:
             raw.close()
