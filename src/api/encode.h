@@ -18,5 +18,7 @@ json_t *encode_configuration(const struct server *server);
 json_t *encode_cpu(const struct cpu_view *view);
 /* NOW: CLOCK_MONOTONIC. */
 json_t *encode_thread(const struct thread_view *view, nsec_t now);
+/* No longer than this, as text. */
+#define ENCODED_DECISION_MAX 512U
 json_t *encode_decision(const struct decision *decision);
 json_t *encode_notice(const struct notice *notice);

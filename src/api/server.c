@@ -248,6 +248,7 @@ static void turn_away(struct server *server, int fd, const struct peer *peer, un
 static int admit(struct server *server, int fd)
 {
         _cleanup_close_ int owned = fd;
+        nsec_t began = clock_now_nsec(CLOCK_THREAD_CPUTIME_ID);
         struct user *user;
         struct peer peer;
         unsigned limit;
@@ -270,6 +271,9 @@ static int admit(struct server *server, int fd)
                 return r;
         }
         (void)TAKE_FD(owned);
+        if (!peer.privileged)
+                user_charge(user, server_now(server),
+                            clock_now_nsec(CLOCK_THREAD_CPUTIME_ID) - began);
         return 0;
 }
 

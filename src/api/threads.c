@@ -12,8 +12,9 @@
 #define THREADS_PER_TURN 32U
 /* TIDs that are asked for at once. Each time all that are known are looked through. */
 #define TIDS_AT_ONCE 1024U
-/* Decisions that fit into one reply beside all the rest. */
-#define DECISIONS_TOLD 100U
+/* Decisions in one reply at most, and the room for what stands beside them and the affinity. */
+#define DECISIONS_TOLD    100U
+#define ROOM_FOR_THE_REST 1024U
 
 /* Looks at the thread TID for the caller. Returns 0, -ESRCH where he may not see it, or -ENOMEM. */
 static int look(const struct connection *connection, pid_t tid, struct thread_view *ret)
@@ -158,13 +159,25 @@ static bool concerns(const struct decision *decision, const struct thread_view *
         return decision->tid == view->tid && decision->start_ticks == view->start_ticks;
 }
 
-/* The last decisions about the thread, the oldest first. */
-static json_t *encode_decisions(const struct decisions *decisions, const struct thread_view *view)
+/* How many decisions fit into a message with the thread: on very large machines the affinity alone
+ * may take a third of it. */
+static size_t decisions_that_fit(const json_t *thread)
+{
+        size_t affinity = json_string_length(json_object_get(thread, "affinity"));
+        size_t room = VARLINK_MESSAGE_MAX - ROOM_FOR_THE_REST, n;
+
+        n = (room - MIN(room, affinity)) / ENCODED_DECISION_MAX;
+        return MIN(n, DECISIONS_TOLD);
+}
+
+/* The last decisions about the thread, N at most, the oldest first. */
+static json_t *encode_decisions(const struct decisions *decisions, const struct thread_view *view,
+                                size_t n)
 {
         json_auto_t *array = json_array();
         uint64_t number = decisions_count(decisions);
 
-        while (number-- > 0 && json_array_size(array) < DECISIONS_TOLD) {
+        while (number-- > 0 && json_array_size(array) < n) {
                 const struct decision *decision = decisions_get(decisions, number);
 
                 if (!decision)
@@ -178,8 +191,9 @@ static json_t *encode_decisions(const struct decisions *decisions, const struct 
 
 int method_explain(const struct call *call)
 {
-        const struct balancer *balancer = call->server->host.balancer;
+        const struct decisions *decisions = balancer_decisions(call->server->host.balancer);
         _cleanup_(thread_view_done) struct thread_view view = {0};
+        json_auto_t *thread = NULL;
         pid_t tid = 0;
         const struct parameter parameters[] = {{.name = "tid", .required = true, .ret_pid = &tid}};
         char text[SENTENCE_SIZE];
@@ -194,8 +208,8 @@ int method_explain(const struct call *call)
         if (r < 0)
                 return r;
         sentence_explain(&view, text);
-        return call_reply(call, json_pack("{s:o, s:s, s:o}", "thread",
-                                          encode_thread(&view, server_now(call->server)), "text",
-                                          text, "decisions",
-                                          encode_decisions(balancer_decisions(balancer), &view)));
+        thread = encode_thread(&view, server_now(call->server));
+        return call_reply(
+                call, json_pack("{s:O, s:s, s:o}", "thread", thread, "text", text, "decisions",
+                                encode_decisions(decisions, &view, decisions_that_fit(thread))));
 }

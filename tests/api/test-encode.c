@@ -161,6 +161,38 @@ static void test_failed_decision(void **state)
                     "\"result\":\"noRoom\",\"error\":\"ENOSPC\",\"durationUSec\":12}");
 }
 
+static void test_longest_decision(void **state)
+{
+        struct decision decision = {
+                .at = clock_now_nsec(CLOCK_MONOTONIC),
+                .tgid = INT32_MAX,
+                .tid = INT32_MAX,
+                .prio = -101,
+                .from = CPUSET_MAX - 1,
+                .to = CPUSET_MAX - 1,
+                .reason = MOVE_BALANCE,
+                .chain = INT32_MAX,
+                .gain = -1.234567e-12F,
+                .load_from = -1.234567e-12F,
+                .load_to = -1.234567e-12F,
+                .has_switches = true,
+                .switches = {INT64_MAX, INT64_MAX},
+                .carried_out = true,
+                .result = MOVER_FOREIGN,
+                .error = -EPROTONOSUPPORT,
+                .took = UINT64_MAX,
+        };
+        _cleanup_free_ char *text = NULL;
+        json_auto_t *object = NULL;
+
+        (void)state;
+        memset(decision.comm, '\n', sizeof(decision.comm));
+        object = encode_decision(&decision);
+        text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        assert_non_null(text);
+        assert_in_range(strlen(text), 400, ENCODED_DECISION_MAX - 1);
+}
+
 static void test_notice(void **state)
 {
         const struct notice notice = {.level = 5, .text = "something"};
@@ -196,6 +228,7 @@ int main(void)
                 cmocka_unit_test(test_cpu),
                 cmocka_unit_test(test_observed_decision),
                 cmocka_unit_test(test_failed_decision),
+                cmocka_unit_test(test_longest_decision),
                 cmocka_unit_test(test_notice),
                 cmocka_unit_test(test_sentences),
         };
