@@ -87,6 +87,14 @@ def test_names_are_those_of_the_program():
     assert SERVICE["Service"]["RuntimeDirectory"] == [Path(path).parent.name]
 
 
+def test_socket_is_for_everyone_and_ends_with_the_service():
+    assert SOCKET["Socket"]["SocketMode"] == ["0666"]
+    assert SOCKET["Unit"]["PartOf"] == ["balancerd.service"]
+    # Neither the socket nor a ledger with something in it goes when the service does.
+    assert SERVICE["Service"]["RuntimeDirectoryPreserve"] == ["yes"]
+    assert SERVICE["Install"]["Also"] == ["balancerd.socket"]
+
+
 def test_user_and_folders_are_made():
     user = SERVICE["Service"]["User"][0]
     group = SERVICE["Service"]["Group"][0]
