@@ -19,6 +19,7 @@
 #define LEDGER_NAME   "ledger"
 
 struct notify {
+        bool has_manager;
         int listener_fd, ledger_fd; /* passed, and not taken yet; -1: none */
         sd_event_source *watchdog;  /* NULL: the service has none */
         uint64_t watchdog_usec;     /* without a ping for so long it is killed */
@@ -47,40 +48,44 @@ static bool is_ledger(int fd)
 }
 
 /* A name that is in the store no more, or is in no store, is no error. */
-static void drop_stored(const char *name)
+static void drop_stored(const struct notify *n, const char *name)
 {
-        (void)sd_notifyf(false, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+        if (n->has_manager)
+                (void)sd_notifyf(false, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
-static void refuse(int fd, const char *name, const char *why)
+static void refuse(const struct notify *n, int fd, const char *name, const char *why)
 {
         _cleanup_free_ char *shown = malloc(ESCAPED_SIZE(strlen(name)));
 
         close(fd);
-        drop_stored(name);
+        drop_stored(n, name);
         log_warning("closed the descriptor \"%s\" that the service manager passed: %s",
                     shown ? escape_text(name, strlen(name), shown) : "?", why);
 }
 
-static void accept_passed(struct notify *n, int fd, const char *name)
+/* WRONG: why FD is not what its name says, or NULL. */
+static void keep(const struct notify *n, int fd, const char *name, const char *wrong, int *kept)
 {
-        if (streq(name, LISTENER_NAME)) {
-                if (!is_listener(fd))
-                        refuse(fd, name, "it is no listening stream socket of the family AF_UNIX");
-                else if (n->listener_fd >= 0)
-                        refuse(fd, name, "there is one of that name already");
-                else
-                        n->listener_fd = fd;
-        } else if (streq(name, LEDGER_NAME)) {
-                if (!is_ledger(fd))
-                        refuse(fd, name, "it is no regular file");
-                else if (n->ledger_fd >= 0)
-                        refuse(fd, name, "there is one of that name already");
-                else
-                        n->ledger_fd = fd;
-        } else {
-                refuse(fd, name, "balancerd has no use for that name");
-        }
+        if (wrong)
+                refuse(n, fd, name, wrong);
+        else if (*kept >= 0)
+                refuse(n, fd, name, "there is one of that name already");
+        else
+                *kept = fd;
+}
+
+static void take_one(struct notify *n, int fd, const char *name)
+{
+        if (streq(name, LISTENER_NAME))
+                keep(n, fd, name,
+                     is_listener(fd) ? NULL
+                                     : "it is no listening stream socket of the family AF_UNIX",
+                     &n->listener_fd);
+        else if (streq(name, LEDGER_NAME))
+                keep(n, fd, name, is_ledger(fd) ? NULL : "it is no regular file", &n->ledger_fd);
+        else
+                refuse(n, fd, name, "balancerd has no use for that name");
 }
 
 static void free_names(char ***names)
@@ -97,7 +102,7 @@ static int take_passed(struct notify *n)
 
         n_fds = sd_listen_fds_with_names(true, &names);
         for (int i = 0; i < n_fds; i++)
-                accept_passed(n, SD_LISTEN_FDS_START + i, names[i]);
+                take_one(n, SD_LISTEN_FDS_START + i, names[i]);
         return MIN(n_fds, 0);
 }
 
@@ -109,7 +114,11 @@ int notify_new(struct notify **ret)
         n = malloc(sizeof(*n));
         if (!n)
                 return -ENOMEM;
-        *n = (struct notify){.listener_fd = -1, .ledger_fd = -1};
+        *n = (struct notify){
+                .has_manager = getenv("NOTIFY_SOCKET"),
+                .listener_fd = -1,
+                .ledger_fd = -1,
+        };
         r = take_passed(n);
         if (r < 0)
                 return r;
@@ -137,47 +146,48 @@ int notify_take_ledger(struct notify *n)
         return TAKE_FD(n->ledger_fd);
 }
 
-static int store(int fd, const char *name)
+/* Returns whether the manager was asked. */
+static bool store(const struct notify *n, int fd, const char *name)
 {
         _cleanup_free_ char *state = NULL;
 
+        if (!n->has_manager)
+                return false;
         if (asprintf(&state, "FDSTORE=1\nFDNAME=%s", name) < 0) {
                 state = NULL; /* asprintf(3) leaves it undefined */
-                return -ENOMEM;
+                return false;
         }
-        return sd_pid_notify_with_fds(0, false, state, &fd, 1);
+        return sd_pid_notify_with_fds(0, false, state, &fd, 1) > 0;
 }
 
 bool notify_store_listener(struct notify *n, int fd)
 {
-        (void)n;
-        return store(fd, LISTENER_NAME) > 0;
+        return store(n, fd, LISTENER_NAME);
 }
 
 void notify_store_ledger(struct notify *n, int fd)
 {
-        (void)n;
-        drop_stored(LEDGER_NAME);
-        (void)store(fd, LEDGER_NAME);
+        drop_stored(n, LEDGER_NAME);
+        (void)store(n, fd, LEDGER_NAME);
 }
 
 void notify_ready(struct notify *n, const char *status)
 {
-        (void)n;
-        (void)sd_notifyf(false, "READY=1\nSTATUS=%s", status);
+        if (n->has_manager)
+                (void)sd_notifyf(false, "READY=1\nSTATUS=%s", status);
 }
 
 void notify_reloading(struct notify *n)
 {
-        (void)n;
-        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-                         clock_now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
+        if (n->has_manager)
+                (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                                 clock_now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
 }
 
 void notify_stopping(struct notify *n)
 {
-        (void)n;
-        (void)sd_notify(false, "STOPPING=1");
+        if (n->has_manager)
+                (void)sd_notify(false, "STOPPING=1");
 }
 
 static bool is_overdue(const struct notify *n)

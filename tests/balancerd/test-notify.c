@@ -180,13 +180,17 @@ static void test_nothing_was_passed(void **state)
 static void test_without_a_manager(void **state)
 {
         struct manager *m = *state;
+        struct notify *notify;
 
         (void)unsetenv("NOTIFY_SOCKET");
-        notify_ready(m->notify, "nobody listens");
-        notify_stopping(m->notify);
-        assert_false(notify_store_listener(m->notify, m->fd));
-        notify_store_ledger(m->notify, m->fd);
+        assert_int_equal(notify_new(&notify), 0);
+        notify_ready(notify, "nobody listens");
+        notify_reloading(notify);
+        notify_stopping(notify);
+        assert_false(notify_store_listener(notify, m->fd));
+        notify_store_ledger(notify, m->fd);
         assert_string_equal(receive(m), "");
+        notify_free(notify);
 }
 
 static void test_bad_surroundings(void **state)
