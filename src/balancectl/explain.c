@@ -56,7 +56,7 @@ static void print(const struct terminal *terminal, const json_t *reply)
         print_thread(terminal, thread);
         print_load(terminal, thread);
         print_card(terminal, "Verdict", "%s", cell_verdict(thread));
-        print_card(terminal, "Why", "%s", field_text(reply, "text", "-"));
+        print_card_sentence(terminal, "Why", field_text(reply, "text", "-"));
         print_history(terminal, json_object_get(reply, "decisions"));
 }
 

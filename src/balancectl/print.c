@@ -56,18 +56,51 @@ int flush_output(void)
         return r;
 }
 
-void print_card(const struct terminal *terminal, const char *key, const char *format, ...)
+static void print_key(const struct terminal *terminal, const char *key)
 {
-        va_list args;
-
         if (key)
                 printf("%*s%s%s:%s ", CARD_KEY_WIDTH - (int)strlen(key), "",
                        terminal_on(terminal, COLOUR_HEADER), key,
                        terminal_off(terminal, COLOUR_HEADER));
         else
                 printf("%*s", CARD_KEY_WIDTH + 2, "");
+}
+
+void print_card(const struct terminal *terminal, const char *key, const char *format, ...)
+{
+        va_list args;
+
+        print_key(terminal, key);
         va_start(args, format);
         (void)vprintf(format, args);
         va_end(args);
         (void)putchar('\n');
+}
+
+/* How much of TEXT fits into ROOM characters: up to a blank, or all where there is none. */
+static size_t fitting_length(const char *text, size_t room)
+{
+        size_t length = strlen(text);
+
+        if (length <= room)
+                return length;
+        for (size_t i = room; i > 0; i--)
+                if (text[i] == ' ')
+                        return i;
+        return length;
+}
+
+void print_card_sentence(const struct terminal *terminal, const char *key, const char *sentence)
+{
+        size_t taken = CARD_KEY_WIDTH + 2;
+        size_t room = terminal->width > 2 * taken ? terminal->width - taken : SIZE_MAX;
+
+        do {
+                size_t length = fitting_length(sentence, room);
+
+                print_card(terminal, key, "%.*s", (int)length, sentence);
+                sentence += length;
+                sentence += *sentence == ' ';
+                key = NULL;
+        } while (*sentence);
 }

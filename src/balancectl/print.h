@@ -29,3 +29,6 @@ int flush_output(void);
 /* "          Key: what FORMAT says"; KEY NULL: one more line for the key before. */
 void print_card(const struct terminal *terminal, const char *key, const char *format, ...)
         _printf_(3, 4);
+
+/* The same for a sentence, which is broken between words where a terminal is too narrow for it. */
+void print_card_sentence(const struct terminal *terminal, const char *key, const char *sentence);

@@ -308,6 +308,27 @@ def test_explain(path, stand_in):
     assert stand_in.calls == [{"method": "io.balancerd.Explain", "parameters": {"tid": 4713}}]
 
 
+SENTENCE = (
+    "Thread 4711 on CPU 1 waits, and where it may run there is no CPU that would give it noticeably "
+    "more. It ran 25% and waited 75% of the time."
+)
+
+
+@pytest.mark.parametrize("columns", [33, 40, 80, 132])
+@pytest.mark.parametrize("sentence", [SENTENCE, "x" * 300, " " * 300, "a " + "x" * 200 + " b"])
+def test_sentence_is_broken_between_words(path, columns, sentence):
+    with StandIn(path, {"Explain": [{**EXPLANATION, "text": sentence}]}):
+        printed = plain(on_terminal(path, "explain", "4713", columns=columns))
+        in_pipe = said(run(path, "explain", "4713"))
+    assert f"           Why: {sentence}\n" in in_pipe
+    (lines,) = re.findall(r"^           Why: (.*?)\n       History", printed, re.M | re.S)
+    lines = [line.removeprefix(" " * 16) for line in lines.split("\n")]
+    assert "".join(lines).replace(" ", "") == sentence.replace(" ", "")
+    if sentence == SENTENCE:
+        assert " ".join(lines) == sentence
+        assert max(map(len, lines)) <= columns - 16
+
+
 def test_reload(path, stand_in):
     assert said(run(path, "reload")) == RELOAD_TEXT
 
