@@ -3,6 +3,7 @@
 
 import os
 import re
+import resource
 import signal
 import time
 
@@ -145,12 +146,19 @@ def wait_for_ticks(daemon_, n):
         time.sleep(0.01)
 
 
+def wait_until_quiet(daemon_):
+    """A second without a tick: while there is trouble, or was of late, they are shorter."""
+    before, now = -1, daemon_.counts()["ticks"]
+    while now != before:
+        time.sleep(1)
+        before, now = now, daemon_.counts()["ticks"]
+
+
 def test_shorter_ticks_take_effect_at_once(start, folder):
     """The wait that is under way is ended: it would be longer than the test is patient."""
     configuration.write(folder, {MAIN: '{"balance": {"quietTick": "1min"}}'})
     daemon_ = start()
-    # After so many ticks without trouble it is quiet (PACE_CALM_TICKS in engine/pace.h).
-    wait_for_ticks(daemon_, 5)
+    wait_until_quiet(daemon_)
     configuration.write(folder, {MAIN: '{"balance": {"quietTick": "100ms"}}'})
     reloaded(daemon_, "balance.quietTick 1min -> 100ms")
     before = daemon_.counts()["ticks"]
@@ -187,6 +195,20 @@ def test_a_thousand_reloads_leave_nothing_open(start, folder):
     while len(now := descriptors(daemon_.process)) > len(before):
         assert time.monotonic() < deadline, set(now) - set(before)
         time.sleep(0.01)
+    assert daemon_.stop() == 0
+
+
+def test_no_descriptors_left(start, folder):
+    """A configuration that cannot be opened is one that cannot be read; it is not taken for none."""
+    configuration.write(folder, {MAIN: '{"observe": "all"}'})
+    daemon_ = start()
+    pid = daemon_.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    told = hang_up(daemon_, KEPT)
+    assert f"{folder}: expected a folder that can be read: Too many open files" in told
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert SAME in hang_up(daemon_, "balancerd: configuration read")
     assert daemon_.stop() == 0
 
 
