@@ -188,19 +188,30 @@ static int step(struct connection *c)
         return send_out(c);
 }
 
-/* What was done for an unprivileged user is charged to him; who is in debt waits. */
-static void charge(struct connection *c, nsec_t began)
+/* An unprivileged user who is in debt waits, on each of his connections, a new one too. */
+static void await_payment(struct connection *c)
 {
-        nsec_t now = server_now(c->server), paid_at;
+        nsec_t paid_at;
 
         if (c->peer.privileged)
                 return;
-        user_charge(c->user, now, LOOP_COST + clock_now_nsec(CLOCK_THREAD_CPUTIME_ID) - began);
-        paid_at = user_paid_at(c->user, now);
+        paid_at = user_paid_at(c->user, server_now(c->server));
         if (paid_at == 0)
                 return;
         c->owing = true;
         server_wake_by(c->server, paid_at);
+}
+
+/* What was done for an unprivileged user is charged to him. */
+static void charge(struct connection *c, nsec_t began)
+{
+        nsec_t cost;
+
+        if (c->peer.privileged)
+                return;
+        cost = LOOP_COST + clock_now_nsec(CLOCK_THREAD_CPUTIME_ID) - began;
+        user_charge(c->user, server_now(c->server), cost);
+        await_payment(c);
 }
 
 static bool is_done(const struct connection *c)
@@ -351,5 +362,6 @@ int connection_new(struct server *server, int fd, const struct peer *peer, struc
         c->since = server_now(server);
         DL_APPEND(server->connections, c);
         server_wake_by(server, c->since + FIRST_CALL_WITHIN);
+        await_payment(c);
         return 0;
 }

@@ -119,7 +119,9 @@ unsigned limits_n_users(const struct limits *limits)
 
 void user_charge(struct user *user, nsec_t now, nsec_t cost)
 {
-        user->credit_sec = credit_sec(user, now) - nsec_to_sec(cost);
+        double credit = credit_sec(user, now) - nsec_to_sec(cost);
+
+        user->credit_sec = MAX(credit, -nsec_to_sec(LIMITS_SAVINGS));
         user->credited_at = now;
 }
 

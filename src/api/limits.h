@@ -48,7 +48,8 @@ void limits_release(struct limits *limits, struct user *user);
 /* Those that are kept account of. */
 unsigned limits_n_users(const struct limits *limits);
 
-/* COST of CPU time was spent for the user. */
+/* COST of CPU time was spent for the user. The debt grows no larger than the savings may: who has
+ * flooded is not locked out for long. */
 void user_charge(struct user *user, nsec_t now, nsec_t cost);
 /* When the user is out of debt: 0 where there is none. */
 nsec_t user_paid_at(const struct user *user, nsec_t now);

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -294,6 +295,52 @@ def test_a_flood_of_one_user_is_paid_by_that_user(server, nobody, other):
             assert client.call(INFO)
         took_nsec = time.monotonic_ns() - began_nsec
         assert server.cpu_nsec() - before_nsec < 100e6 + 0.15 * took_nsec
+
+
+def test_who_is_in_debt_finds_no_way_round_it_by_connecting_anew(server, nobody):
+    """Calls of new connections wait as those of old ones do, and take turns with them."""
+    floods = [server.raw(nobody) for _ in range(8)]
+    n_calls, n = 40, 0
+
+    def replies():
+        return sum(data.count(b"\0") for one in floods for data in iter(one.receive_some, None))
+
+    for one in floods:
+        one.send(encode(STATUS) * 3000)
+    while n < 8000:  # more than a tenth of a second's worth
+        floods[0].wait(select.POLLIN)
+        n += replies()
+    n = 0
+    for _ in range(n_calls):
+        with server.connect(nobody) as client:
+            assert client.call(INFO)
+        n += replies()
+    assert n >= n_calls
+
+
+def connect_without_end(server, nobody):
+    while True:
+        with contextlib.suppress(varlink.Closed), nobody.raw(server.path) as raw:
+            raw.send(encode(INFO))
+
+
+def test_a_flood_of_one_users_connections_keeps_no_other_out(server, other):
+    """And when it has ended, that user is served again within seconds."""
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException), varlink.User(NOBODY, NOBODY) as nobody:
+            connect_without_end(server, nobody)
+        os._exit(0)
+    try:
+        with server.connect() as client:
+            for _ in range(100):
+                server.assert_serves(other)
+            assert server.wait_for_samples(5, client, each=server.assert_serves) >= 5
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    with varlink.User(NOBODY, NOBODY) as nobody:
+        server.assert_serves(nobody)
 
 
 # Monitor.
