@@ -51,9 +51,15 @@ int call_produce(const struct call *call, struct producer *producer)
 
 static bool take(const struct parameter *parameter, const json_t *value)
 {
-        if (parameter->ret_pid && json_is_integer(value) && json_integer_value(value) > 0 &&
-            json_integer_value(value) <= INT_MAX) {
+        bool counts = json_is_integer(value) && json_integer_value(value) > 0 &&
+                      json_integer_value(value) <= INT_MAX;
+
+        if (parameter->ret_pid && counts) {
                 *parameter->ret_pid = (pid_t)json_integer_value(value);
+                return true;
+        }
+        if (parameter->ret_count && counts) {
+                *parameter->ret_count = (unsigned)json_integer_value(value);
                 return true;
         }
         if (parameter->ret_flag && json_is_boolean(value)) {

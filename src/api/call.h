@@ -32,7 +32,8 @@ int call_produce(const struct call *call, struct producer *producer);
 struct parameter {
         const char *name;
         bool required;
-        pid_t *ret_pid; /* from 1 on */
+        pid_t *ret_pid;      /* from 1 on */
+        unsigned *ret_count; /* likewise */
         bool *ret_flag;
         const char **ret_text;
 };

@@ -10,6 +10,7 @@ const struct method methods[] = {
         {.name = "io.balancerd.ListCpus", .call = method_list_cpus, .many = true},
         {.name = "io.balancerd.ListThreads", .call = method_list_threads, .many = true},
         {.name = "io.balancerd.Explain", .call = method_explain},
+        {.name = "io.balancerd.ListDecisions", .call = method_list_decisions, .many = true},
         {.name = "io.balancerd.Monitor", .call = method_monitor, .many = true},
         {.name = "io.balancerd.Reload", .call = method_reload, .privileged = true},
         {.name = NULL},

@@ -30,6 +30,8 @@ int method_list_cpus(const struct call *call);
 /* threads.c */
 int method_list_threads(const struct call *call);
 int method_explain(const struct call *call);
+/* history.c */
+int method_list_decisions(const struct call *call);
 /* monitor.c */
 int method_monitor(const struct call *call);
 /* reload.c */

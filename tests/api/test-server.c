@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <cmocka.h>
 
+#include "engine/inside.h"
 #include "engine/inspect.h"
 #include "sim/kernel.h"
 #include "stage.h"
@@ -279,6 +280,115 @@ static void test_monitor_tells_decisions_to_those_who_may_see(void **state)
         assert_silence(&none);
 }
 
+/* As if nothing had been decided. */
+static void forget_decisions(struct stage *stage)
+{
+        decisions_free(stage->balancer->decisions);
+        assert_int_equal(decisions_new(&stage->balancer->decisions), 0);
+}
+
+/* N decisions more, numbered in their field `from`, in turn about threads 1 and 2 of users 0 and
+ * 1000. */
+static void decide_times(struct stage *stage, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++) {
+                struct decision decision = {.at = clock_now_nsec(CLOCK_MONOTONIC)};
+
+                decision.from = (unsigned)decisions_count(stage->balancer->decisions);
+                decision.uid = decision.from % 2 ? stranger.uid : 0;
+                decision.tid = 1 + (pid_t)decision.from % 2;
+                decisions_add(stage->balancer->decisions, &decision);
+        }
+}
+
+#define HISTORY(parameters)                                                                        \
+        "{\"method\":\"io.balancerd.ListDecisions\",\"more\":true,\"parameters\":{" parameters "}" \
+        "}"
+
+/* The number of the next reply's decision. */
+static unsigned hear_number(struct client *client, bool *ret_continues)
+{
+        struct varlink_reply reply = {0};
+        unsigned number;
+
+        hear(client, &reply);
+        assert_null(reply.error);
+        number = (unsigned)json_integer_value(
+                json_object_get(json_object_get(reply.parameters, "decision"), "from"));
+        *ret_continues = reply.continues;
+        varlink_reply_done(&reply);
+        return number;
+}
+
+/* A list of decisions, each STEP after the one before. */
+static void assert_numbers(struct client *client, unsigned first, unsigned last, unsigned step)
+{
+        bool continues = true;
+
+        for (unsigned number = first; continues; number += step) {
+                assert_int_equal(hear_number(client, &continues), number);
+                assert_int_equal(continues, number != last);
+        }
+        assert_silence(client);
+}
+
+static void test_history_tells_what_the_ring_has(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+
+        forget_decisions(stage);
+        say(&c, HISTORY(""));
+        assert_error(&c, "NoDecisions");
+        decide_times(stage, DECISIONS_MAX + 10);
+        say(&c, HISTORY(""));
+        assert_numbers(&c, 10, DECISIONS_MAX + 9, 1);
+        say(&c, HISTORY("\"last\":3"));
+        assert_numbers(&c, DECISIONS_MAX + 7, DECISIONS_MAX + 9, 1);
+        say(&c, HISTORY("\"last\":3,\"tid\":1"));
+        assert_numbers(&c, DECISIONS_MAX + 4, DECISIONS_MAX + 8, 2);
+        say(&c, HISTORY("\"tid\":3"));
+        assert_error(&c, "NoDecisions");
+        say(&c, HISTORY("\"last\":0"));
+        assert_error(&c, "InvalidParameter");
+}
+
+static void test_history_is_of_what_the_caller_may_see(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &stranger);
+
+        forget_decisions(stage);
+        decide_times(stage, 10);
+        say(&c, HISTORY(""));
+        assert_numbers(&c, 1, 9, 2);
+        say(&c, HISTORY("\"last\":2"));
+        assert_numbers(&c, 7, 9, 2);
+        say(&c, HISTORY("\"tid\":1"));
+        assert_error(&c, "NoDecisions");
+}
+
+/* What was decided since is not told, and what was overwritten meanwhile is left out. */
+static void test_history_ends_while_more_is_decided(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        unsigned told = 0;
+        bool continues = true;
+
+        decide_times(stage, DECISIONS_MAX);
+        say(&c, HISTORY(""));
+        while (!varlink_stream_pending(&stage->server->connections->stream))
+                assert_true(sd_event_run(stage->event, 0) > 0);
+        decide_times(stage, DECISIONS_MAX);
+        for (unsigned number, last = 0; continues; told++, last = number) {
+                number = hear_number(&c, &continues);
+                assert_true(told == 0 || number == last + 1);
+        }
+        assert_true(told > 1 && told < DECISIONS_MAX);
+        assert_silence(&c);
+}
+
 static void test_monitor_tells_notices_to_those_who_see_all(void **state)
 {
         struct stage *stage = *state;
@@ -521,6 +631,9 @@ int main(void)
                 TEST(test_strangers_see_nothing),
                 TEST(test_everyone_sees_all_where_that_is_set),
                 TEST(test_monitor_tells_decisions_to_those_who_may_see),
+                TEST(test_history_tells_what_the_ring_has),
+                TEST(test_history_is_of_what_the_caller_may_see),
+                TEST(test_history_ends_while_more_is_decided),
                 TEST(test_monitor_tells_notices_to_those_who_see_all),
                 TEST(test_subscriber_that_falls_behind_is_dropped),
                 TEST(test_reader_that_does_not_read_is_dropped),

@@ -416,7 +416,7 @@ METHODS = {
     f"{SERVICE}.GetInfo": interface.Struct({}),
     f"{SERVICE}.GetInterfaceDescription": interface.Struct({"interface": interface.Plain("string")}),
 }
-STREAMS = [f"{API}.{name}" for name in ("ListCpus", "ListThreads", "Monitor")]
+STREAMS = [f"{API}.{name}" for name in ("ListCpus", "ListDecisions", "ListThreads", "Monitor")]
 SINGLES = sorted(set(METHODS) - set(STREAMS))
 # Those that we may call: Reload is for root.
 CALLABLE = sorted(set(METHODS) - (set() if os.geteuid() == 0 else {f"{API}.Reload"}))
