@@ -71,7 +71,7 @@ def nasty(unbalanced, runtime_dir):
         process.wait()
 
 
-def test_moves_have_fields(journal, nasty, same_masks, start_daemon):
+def test_moves_have_fields(nasty, journal, same_masks, start_daemon):
     daemon_ = start_daemon(prefix=journal.prefix, wait=False)
     moves = []
     while not moves:

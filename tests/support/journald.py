@@ -6,7 +6,8 @@
         journald.wait_for("MESSAGE_ID=...")
 
 It is one of journald's own namespaces (systemd-journald(8)), which reads neither the kernel's log nor
-the audit's, put in the place where programs look for the machine's.
+the audit's, put in the place where programs look for the machine's. Such a one ends after half a minute
+without anything to do: start it after whatever has to be waited for.
 """
 
 import json
@@ -15,7 +16,7 @@ import subprocess
 import time
 from pathlib import Path
 
-PATIENCE_SEC = 20
+PATIENCE_SEC = 60
 PROGRAM = next((path for path in ("/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald")
                 if Path(path).exists()), None)  # fmt: skip
 
