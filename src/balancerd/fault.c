@@ -27,8 +27,8 @@ static int copy(const char *text, char **ret)
         return text && !*ret ? -ENOMEM : 0;
 }
 
-static int fault_init(struct fault *ret, const struct fault_place *place, const char *format,
-                      va_list arguments)
+_printf_(3, 0) static int fault_init(struct fault *ret, const struct fault_place *place,
+                                     const char *format, va_list arguments)
 {
         struct fault fault = {.line = place->line, .column = place->column};
 

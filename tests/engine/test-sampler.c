@@ -454,8 +454,13 @@ static void test_unbalanced_cpus_by_choice(void **state)
         for (unsigned i = 0; i < b.outcome.snapshot.n_threads; i++)
                 assert_true(b.outcome.snapshot.threads[i].flags & THREAD_FIXED);
         assert_true(b.outcome.snapshot.cpus[1].draining);
+        /* Now with the next tick, and not with the next look at everything. */
+        tick(&b);
         settings.balance.unbalanced = true;
         sampler_set_settings(&b.sampler, &settings);
+        assert_true(b.kernel->ops->now(b.kernel) < b.sampler.full_at);
+        tick(&b);
+        assert_true(b.sampler.has_unbalanced);
         run_ticking(&b, 2 * SEC);
         assert_int_equal(b.outcome.trouble, PACE_UNBALANCED);
         assert_false(b.outcome.snapshot.cpus[1].draining);
