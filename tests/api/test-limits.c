@@ -103,6 +103,16 @@ static void test_no_more_is_saved_than_may_be(void **state)
         assert_int_not_equal(user_paid_at(user, NOW + 3600 * SEC), 0);
 }
 
+static void test_debts_are_bounded(void **state)
+{
+        _cleanup_limits_ struct limits limits = {0};
+        struct user *user = admit(&limits, &alice, NOW);
+
+        (void)state;
+        user_charge(user, NOW, 3600 * SEC);
+        assert_in_range(user_paid_at(user, NOW), NOW + 1999 * MSEC, NOW + 2001 * MSEC);
+}
+
 static void test_debts_outlive_connections(void **state)
 {
         _cleanup_limits_ struct limits limits = {0};
@@ -134,6 +144,7 @@ int main(void)
                 cmocka_unit_test(test_some_are_kept_for_privileged_callers),
                 cmocka_unit_test(test_savings_are_spent_then_repaid),
                 cmocka_unit_test(test_no_more_is_saved_than_may_be),
+                cmocka_unit_test(test_debts_are_bounded),
                 cmocka_unit_test(test_debts_outlive_connections),
                 cmocka_unit_test(test_users_are_forgotten_once_all_is_saved_again),
         };
