@@ -609,6 +609,7 @@ static const char *judge_standings(const struct machine *m,
         standings_done(&standings);
         plan_done(&plan);
         view_done(&view);
+        /* cppcheck-suppress returnDanglingLifetime ; judges return static text */
         return wrong;
 }
 
