@@ -3,7 +3,10 @@
 #include "balancerd/check.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+
+#include "balancerd/privileges.h"
 
 static bool is_faulty(const struct config *config, const char *file)
 {
@@ -42,22 +45,49 @@ static void print_changed_settings(const struct settings *settings)
         }
 }
 
+static void print_without_effect(const struct config *config)
+{
+        const struct setting *setting;
+        size_t cursor = 0;
+
+        while ((setting = config_next_without_effect(config, &cursor)))
+                printf("%s has no effect in this version\n", setting->key);
+}
+
 static int print_config(const struct config *config)
 {
         for (size_t i = 0; i < config->n_files; i++)
                 if (!is_faulty(config, config->files[i]))
                         printf("%s: OK\n", config->files[i]);
-        if (config->faults.n == 0)
-                print_changed_settings(&config->settings);
-        return print_faults(&config->faults);
+        if (config->faults.n > 0)
+                return print_faults(&config->faults);
+        if (config->n_files == 0)
+                puts("the defaults; there is no file");
+        print_changed_settings(&config->settings);
+        print_without_effect(config);
+        return 0;
 }
 
-int check_config(const struct config_source *source)
+/* Root reads what the service's user may not. */
+static int read_as_owner_of(const char *runtime_dir)
+{
+        char name[LOGIN_NAME_MAX];
+        int r;
+
+        r = privileges_become_owner(runtime_dir, name);
+        if (r > 0)
+                printf("as user %s, who owns %s:\n", name, runtime_dir);
+        return MIN(r, 0);
+}
+
+int check_config(const struct config_source *source, const char *runtime_dir)
 {
         _cleanup_config_ struct config config = {0};
         int r;
 
-        r = config_load(&config, source);
+        r = runtime_dir ? read_as_owner_of(runtime_dir) : 0;
+        if (r == 0)
+                r = config_load(&config, source);
         if (r == 0)
                 r = print_config(&config);
         if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))

@@ -4,21 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 
 #include "balancerd/document.h"
 #include "base/escape.h"
 #include "base/steady.h"
-
-/* By settings_at(), who has set it: 0 nobody, the number of the file from 1 on, or SET_BY_ARGUMENT.
- */
-#define SET_BY_ARGUMENT UINT_MAX
-
-struct loader {
-        struct config config;
-        unsigned set_by[SETTINGS_COUNT];
-};
 
 void config_done(struct config *config)
 {
@@ -58,7 +48,7 @@ static int add_file(struct config *config, char *shown)
 }
 
 /* FOLDER: what could not be read is one. */
-static int note_unreadable(struct loader *l, const char *file, int error, bool folder)
+static int note_unreadable(struct config *config, const char *file, int error, bool folder)
 {
         const struct fault_place place = {.file = file};
         const char *kind = folder ? "folder" : "file";
@@ -66,40 +56,40 @@ static int note_unreadable(struct loader *l, const char *file, int error, bool f
         if (error == -ENOMEM)
                 return error;
         if (error == -ENOTSUP || error == -ENOTDIR)
-                return faults_add(&l->config.faults, &place, "a %s%s", folder ? "" : "regular ",
+                return faults_add(&config->faults, &place, "a %s%s", folder ? "" : "regular ",
                                   kind);
         if (error == -EFBIG)
-                return faults_add(&l->config.faults, &place, "a file of at most 1 MiB");
+                return faults_add(&config->faults, &place, "a file of at most 1 MiB");
         if (error == -ESTALE)
-                return faults_add(&l->config.faults, &place,
+                return faults_add(&config->faults, &place,
                                   "a file that does not change while it is read");
-        return faults_add(&l->config.faults, &place, "a %s that can be read: %s", kind,
+        return faults_add(&config->faults, &place, "a %s that can be read: %s", kind,
                           strerrordesc_np(-error));
 }
 
-static int apply(struct loader *l, const struct steady *file)
+static int apply(struct config *config, const struct steady *file)
 {
         const struct document document = {
-                .file = l->config.files[l->config.n_files - 1],
-                .settings = &l->config.settings,
-                .set_by = l->set_by,
-                .mark = (unsigned)l->config.n_files,
-                .faults = &l->config.faults,
+                .file = config->files[config->n_files - 1],
+                .settings = &config->settings,
+                .set_by = config->set_by,
+                .mark = (unsigned)config->n_files,
+                .faults = &config->faults,
         };
 
         return document_apply(&document, file->text, file->length);
 }
 
 /* The file was opened, or could not be: then R says why. */
-static int read_and_apply(struct loader *l, struct steady *file, int r)
+static int read_and_apply(struct config *config, struct steady *file, int r)
 {
         if (r == 0)
                 r = steady_read(file);
         if (r == 0)
                 r = steady_confirm(file);
         if (r < 0)
-                return note_unreadable(l, l->config.files[l->config.n_files - 1], r, false);
-        return apply(l, file);
+                return note_unreadable(config, config->files[config->n_files - 1], r, false);
+        return apply(config, file);
 }
 
 /* Why the file could not be opened. LISTED: it was seen in its folder. Returns ERROR, which is that
@@ -113,7 +103,8 @@ static int judge(int dir_fd, const char *path, bool listed, int error)
         return listed ? -ESTALE : 0;
 }
 
-static int load_file(struct loader *l, int dir_fd, const char *dir, const char *path, bool listed)
+static int load_file(struct config *config, int dir_fd, const char *dir, const char *path,
+                     bool listed)
 {
         _cleanup_steady_ struct steady file = {.fd = -EBADF};
         char *shown;
@@ -128,8 +119,8 @@ static int load_file(struct loader *l, int dir_fd, const char *dir, const char *
         shown = shown_path(dir, path);
         if (!shown)
                 return -ENOMEM;
-        r = add_file(&l->config, shown);
-        return r < 0 ? r : read_and_apply(l, &file, opened);
+        r = add_file(config, shown);
+        return r < 0 ? r : read_and_apply(config, &file, opened);
 }
 
 /* Editors leave files of other names behind. */
@@ -148,8 +139,8 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
         return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int load_drop_ins(struct loader *l, int dir_fd, const char *dir, struct dirent **entries,
-                         int n)
+static int load_drop_ins(struct config *config, int dir_fd, const char *dir,
+                         struct dirent **entries, int n)
 {
         for (int i = 0; i < n; i++) {
                 _cleanup_free_ char *path = NULL;
@@ -159,44 +150,47 @@ static int load_drop_ins(struct loader *l, int dir_fd, const char *dir, struct d
                         path = NULL; /* asprintf(3) leaves it undefined */
                         return -ENOMEM;
                 }
-                r = load_file(l, dir_fd, dir, path, true);
+                r = load_file(config, dir_fd, dir, path, true);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int note_folder(struct loader *l, const char *dir, const char *path, int error)
+static int note_folder(struct config *config, const char *dir, const char *path, int error)
 {
         _cleanup_free_ char *shown = shown_path(dir, path);
 
-        return shown ? note_unreadable(l, shown, error, true) : -ENOMEM;
+        return shown ? note_unreadable(config, shown, error, true) : -ENOMEM;
 }
 
-static int load_folder(struct loader *l, int dir_fd, const char *dir)
+static int load_folder(struct config *config, int dir_fd, const char *dir)
 {
         struct dirent **entries = NULL;
         int n, r;
 
         n = scandirat(dir_fd, CONFIG_FOLDER, &entries, is_drop_in, compare_names);
         if (n < 0)
-                return errno == ENOENT ? 0 : note_folder(l, dir, CONFIG_FOLDER, -errno);
-        r = load_drop_ins(l, dir_fd, dir, entries, n);
+                return errno == ENOENT ? 0 : note_folder(config, dir, CONFIG_FOLDER, -errno);
+        r = load_drop_ins(config, dir_fd, dir, entries, n);
         for (int i = 0; i < n; i++)
                 free(entries[i]);
         free(entries);
         return r;
 }
 
-static int load_files(struct loader *l, const char *dir)
+static int load_files(struct config *config, const struct config_source *source)
 {
+        const char *dir = source->dir;
         _cleanup_close_ int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         int r;
 
         if (dir_fd < 0)
-                return errno == ENOENT ? 0 : note_folder(l, dir, NULL, -errno);
-        r = load_file(l, dir_fd, dir, CONFIG_FILE, false);
-        return r < 0 ? r : load_folder(l, dir_fd, dir);
+                return errno == ENOENT && !source->must_exist
+                               ? 0
+                               : note_folder(config, dir, NULL, -errno);
+        r = load_file(config, dir_fd, dir, CONFIG_FILE, false);
+        return r < 0 ? r : load_folder(config, dir_fd, dir);
 }
 
 static int note_argument(struct faults *faults, const char *argument, const char *expected)
@@ -233,51 +227,50 @@ int config_set(struct settings *settings, const char *argument, struct faults *f
         return r == 0 ? 0 : note_argument(faults, argument, expected);
 }
 
-static int apply_arguments(struct loader *l, const struct config_source *source)
+static int apply_arguments(struct config *config, const struct config_source *source)
 {
         for (size_t i = 0; i < source->n_sets; i++) {
                 const struct setting *setting;
-                int r = config_set(&l->config.settings, source->sets[i], &l->config.faults,
-                                   &setting);
+                int r = config_set(&config->settings, source->sets[i], &config->faults, &setting);
 
                 if (r < 0)
                         return r;
                 if (setting)
-                        l->set_by[settings_index(setting)] = SET_BY_ARGUMENT;
+                        config->set_by[settings_index(setting)] = SET_BY_ARGUMENT;
         }
         return 0;
 }
 
 /* The fault is that of the one that was set last. */
-static int note_conflict(struct loader *l, const struct settings_conflict *conflict)
+static int note_conflict(struct config *config, const struct settings_conflict *conflict)
 {
-        unsigned lesser_by = l->set_by[settings_index(conflict->lesser)];
-        unsigned greater_by = l->set_by[settings_index(conflict->greater)];
+        unsigned lesser_by = config->set_by[settings_index(conflict->lesser)];
+        unsigned greater_by = config->set_by[settings_index(conflict->greater)];
         bool lesser_last = lesser_by > greater_by;
         const struct setting *last = lesser_last ? conflict->lesser : conflict->greater;
         const struct setting *other = lesser_last ? conflict->greater : conflict->lesser;
         unsigned by = MAX(lesser_by, greater_by);
         char pointer[POINTER_SIZE], value[SETTING_TEXT_SIZE];
         const struct fault_place place = {
-                .file = by == SET_BY_ARGUMENT ? "--set" : l->config.files[by - 1],
+                .file = by == SET_BY_ARGUMENT ? "--set" : config->files[by - 1],
                 .pointer = document_pointer(last, pointer),
         };
 
-        return faults_add(&l->config.faults, &place, "at %s %s, which is %s",
+        return faults_add(&config->faults, &place, "at %s %s, which is %s",
                           lesser_last ? "most" : "least", other->key,
-                          settings_get(&l->config.settings, other, value));
+                          settings_get(&config->settings, other, value));
 }
 
 /* Of values that are not all known nothing can be said. */
-static int check_conflicts(struct loader *l)
+static int check_conflicts(struct config *config)
 {
         struct settings_conflict conflict;
         size_t cursor = 0;
 
-        if (l->config.faults.n > 0)
+        if (config->faults.n > 0)
                 return 0;
-        while (settings_next_conflict(&l->config.settings, &cursor, &conflict)) {
-                int r = note_conflict(l, &conflict);
+        while (settings_next_conflict(&config->settings, &cursor, &conflict)) {
+                int r = note_conflict(config, &conflict);
 
                 if (r < 0)
                         return r;
@@ -287,24 +280,34 @@ static int check_conflicts(struct loader *l)
 
 int config_load(struct config *ret, const struct config_source *source)
 {
-        struct loader l = {0};
+        struct config config = {0};
         int r;
 
-        settings_init(&l.config.settings);
-        l.config.files = calloc(1, sizeof(*l.config.files));
-        if (!l.config.files)
+        settings_init(&config.settings);
+        config.files = calloc(1, sizeof(*config.files));
+        if (!config.files)
                 return -ENOMEM;
-        r = load_files(&l, source->dir);
+        r = load_files(&config, source);
         if (r == 0)
-                r = apply_arguments(&l, source);
+                r = apply_arguments(&config, source);
         if (r == 0)
-                r = check_conflicts(&l);
+                r = check_conflicts(&config);
         if (r < 0) {
-                config_done(&l.config);
+                config_done(&config);
                 return r;
         }
-        *ret = l.config;
+        *ret = config;
         return 0;
+}
+
+const struct setting *config_next_without_effect(const struct config *config, size_t *cursor)
+{
+        const struct setting *setting;
+
+        while ((setting = settings_at(*cursor)))
+                if (config->set_by[(*cursor)++] && setting->without_effect)
+                        return setting;
+        return NULL;
 }
 
 static bool print_change(FILE *out, const struct setting *setting, const struct settings *before,

@@ -16,7 +16,7 @@ struct fault {
         char *file;            /* or what else said so: "--set" */
         unsigned line, column; /* of the first character that makes no sense; 0: it has no place */
         char *pointer;         /* RFC 6901; NULL: the fault is none of a value */
-        char *expected;        /* "a time from 1ms to 1s" */
+        char *expected;        /* "a time with its unit, such as 20ms, from 1ms to 1s" */
 };
 
 struct faults {

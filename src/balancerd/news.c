@@ -31,6 +31,11 @@ static const char *const message_ids[_NEWS_MAX] = {
         [NEWS_CONFIGURATION_REFUSED] = "da6eec6e7fb94f5d95cf85320f34a761",
 };
 
+static void add_kind(struct journal_entry *fields, enum news_kind kind)
+{
+        journal_addf(fields, "MESSAGE_ID", "%s", message_ids[kind]);
+}
+
 void news_tell(enum news_kind kind, int level, struct journal_entry *fields, const char *format,
                ...)
 {
@@ -45,7 +50,7 @@ void news_tell(enum news_kind kind, int level, struct journal_entry *fields, con
                 journal_entry_init(&none);
                 fields = &none;
         }
-        journal_addf(fields, "MESSAGE_ID", "%s", message_ids[kind]);
+        add_kind(fields, kind);
         log_fields(level, fields, line);
 }
 
@@ -132,7 +137,7 @@ static enum news_kind kind_of_decision(const struct decision *decision)
 
 void news_tell_decision(struct news *news, const struct decision *decision)
 {
-        char line[DECISION_LINE_SIZE], suppressed[32] = "";
+        char line[DECISION_LINE_SIZE + 32];
         struct journal_entry fields;
         unsigned n_suppressed;
 
@@ -140,12 +145,16 @@ void news_tell_decision(struct news *news, const struct decision *decision)
                 return;
         journal_entry_init(&fields);
         add_decision(&fields, decision);
+        decision_format(decision, line);
         if (n_suppressed > 0) {
-                (void)snprintf(suppressed, sizeof(suppressed), " suppressed=%u", n_suppressed);
+                size_t length = strlen(line);
+
+                (void)snprintf(line + length, sizeof(line) - length, " suppressed=%u",
+                               n_suppressed);
                 journal_addf(&fields, "BALANCERD_SUPPRESSED", "%u", n_suppressed);
         }
-        decision_format(decision, line);
-        news_tell(kind_of_decision(decision), LOG_INFO, &fields, "%s%s", line, suppressed);
+        add_kind(&fields, kind_of_decision(decision));
+        log_record(LOG_INFO, &fields, line);
 }
 
 /* Its kind, and what the notice's `detail` is called. */
@@ -187,9 +196,35 @@ void news_tell_notice(const struct notice *notice)
         news_tell(kind, notice->level, &fields, "%s", notice->text);
 }
 
+/* What there was of each, in words; nothing at all is said in words too. */
+static void format_restored(const struct ledger_report *report, char *line, size_t size)
+{
+        const struct {
+                unsigned n;
+                const char *what;
+        } parts[] = {
+                {report->n_restored, "masks given back"},
+                {report->n_children, "masks of children given back"},
+                {report->n_intact, "as they were"},
+                {report->n_foreign, "set by somebody else since"},
+                {report->n_gone, "threads gone"},
+                {report->n_damaged, "records damaged"},
+                {report->n_failed, "failed"},
+        };
+        size_t length = 0;
+
+        (void)snprintf(line, size, "nothing was left narrow");
+        for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+                if (parts[i].n > 0)
+                        length += (size_t)snprintf(line + length, size - length, "%s%u %s",
+                                                   length > 0 ? ", " : "restored: ", parts[i].n,
+                                                   parts[i].what);
+}
+
 void news_tell_restored(const struct ledger_report *report)
 {
         struct journal_entry fields;
+        char line[LINE_SIZE];
 
         journal_entry_init(&fields);
         journal_addf(&fields, "BALANCERD_RESTORED", "%u", report->n_restored);
@@ -199,9 +234,7 @@ void news_tell_restored(const struct ledger_report *report)
         journal_addf(&fields, "BALANCERD_GONE", "%u", report->n_gone);
         journal_addf(&fields, "BALANCERD_DAMAGED", "%u", report->n_damaged);
         journal_addf(&fields, "BALANCERD_FAILED", "%u", report->n_failed);
-        news_tell(NEWS_RESTORED, report->n_failed > 0 ? LOG_WARNING : LOG_INFO, &fields,
-                  "restored: %u masks given back, %u of children, %u as they were, %u set by "
-                  "somebody else since, %u threads gone, %u records damaged, %u failed",
-                  report->n_restored, report->n_children, report->n_intact, report->n_foreign,
-                  report->n_gone, report->n_damaged, report->n_failed);
+        format_restored(report, line, sizeof(line));
+        news_tell(NEWS_RESTORED, report->n_failed > 0 ? LOG_WARNING : LOG_INFO, &fields, "%s",
+                  line);
 }

@@ -38,8 +38,17 @@ static void tell_changes(const char *what, const struct settings *before,
         _cleanup_free_ char *changes = config_format_changes(before, after);
 
         if (changes)
-                news_tell(NEWS_CONFIGURATION_LOADED, LOG_INFO, NULL, "balancerd: %s: %s", what,
+                news_tell(NEWS_CONFIGURATION_LOADED, LOG_INFO, NULL, "%s: %s", what,
                           *changes ? changes : none);
+}
+
+static void tell_without_effect(const struct config *config)
+{
+        const struct setting *setting;
+        size_t cursor = 0;
+
+        while ((setting = config_next_without_effect(config, &cursor)))
+                log_notice("%s has no effect in this version", setting->key);
 }
 
 /* Returns as reconfigure() does; LEFT: what becomes of the daemon where it is of no use. */
@@ -53,7 +62,7 @@ static int load(struct config *ret, const struct config_source *source, const ch
         if (ret->faults.n == 0)
                 return 0;
         tell_faults(&ret->faults);
-        log_error("balancerd: the configuration cannot be used: %s", left);
+        log_error("the configuration cannot be used: %s", left);
         return -EBADMSG;
 }
 
@@ -70,6 +79,7 @@ int configure(struct config *ret, const struct config_source *source)
         if (config.n_files > 0)
                 tell_changes("configuration read", &defaults, &config.settings,
                              "every setting has its default");
+        tell_without_effect(&config);
         *ret = config;
         config = (struct config){0};
         return 0;
@@ -91,6 +101,7 @@ int reconfigure(struct config *config, const struct config_source *source,
                 return r;
         tell_changes("configuration read again", &config->settings, &next.settings,
                      "no setting has changed");
+        tell_without_effect(&next);
         last = *config;
         *config = next;
         next = last;

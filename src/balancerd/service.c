@@ -199,8 +199,7 @@ static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, 
 
         journal_entry_init(&fields);
         journal_addf(&fields, "BALANCERD_SIGNAL", "SIG%s", sigabbrev_np((int)info->ssi_signo));
-        news_tell(NEWS_ENDING, LOG_INFO, &fields,
-                  "balancerd: ending on SIG%s, giving back every mask",
+        news_tell(NEWS_ENDING, LOG_INFO, &fields, "ending on SIG%s, giving back every mask",
                   sigabbrev_np((int)info->ssi_signo));
         notify_stopping(service->notify);
         return sd_event_exit(sd_event_source_get_event(source), 0);
@@ -248,17 +247,21 @@ static int read_status(const struct service *service, struct status *ret)
         return 0;
 }
 
-static int apply_settings(struct service *service)
+static void apply_settings(struct service *service)
 {
         const struct settings *settings = &service->config->settings;
+        int r;
 
         balancer_set_settings(service->balancer, settings);
         serving_configure(service->serving, settings);
-        /* It may have been far off: the tick may be shorter now. */
-        return bring_tick_forward(service);
+        /* It may have been far off: the tick may be shorter now. Where that fails the settings are
+         * in effect all the same, if later. */
+        r = bring_tick_forward(service);
+        if (r < 0)
+                (void)log_error_errno(r, "cannot set the timer");
 }
 
-/* As reconfigure() does, and more errors, all told to the log. */
+/* As reconfigure() does. */
 static int reload(struct service *service, struct faults *ret_faults)
 {
         _cleanup_status_ struct status status = {0};
@@ -266,11 +269,8 @@ static int reload(struct service *service, struct faults *ret_faults)
 
         notify_reloading(service->notify);
         r = reconfigure(service->config, service->source, ret_faults);
-        if (r == 0) {
-                r = apply_settings(service);
-                if (r < 0)
-                        (void)log_error_errno(r, "cannot set the timer");
-        }
+        if (r == 0)
+                apply_settings(service);
         /* The manager waits for readiness, whatever came of it. */
         (void)read_status(service, &status);
         notify_ready(service->notify, status.text);
@@ -450,7 +450,7 @@ static int tell_ready(const struct service *service)
         journal_entry_init(&fields);
         journal_addf(&fields, "BALANCERD_THREADS", "%u", status.n_threads);
         journal_addf(&fields, "BALANCERD_UNBALANCED_CPUS", "%s", status.unbalanced);
-        news_tell(NEWS_READY, LOG_INFO, &fields, "balancerd: ready: %s", status.text);
+        news_tell(NEWS_READY, LOG_INFO, &fields, "ready: %s", status.text);
         notify_ready(service->notify, status.text);
         return 0;
 }

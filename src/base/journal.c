@@ -53,10 +53,8 @@ void journal_add(struct journal_entry *entry, const char *name, const void *valu
         size_t name_length = strlen(name);
         char *at = entry->data + entry->length;
 
-        if (!has_room(entry, name_length, length)) {
-                entry->is_cut = true;
+        if (!has_room(entry, name_length, length))
                 return;
-        }
         at = put(at, name, name_length);
         if (!memchr(value, '\n', length)) {
                 at = put(at, "=", 1);

@@ -28,7 +28,6 @@ void journal_close(struct journal *journal);
 
 struct journal_entry {
         size_t length;
-        bool is_cut; /* a field found no room, and was left out */
         char data[JOURNAL_ENTRY_SIZE];
 };
 
@@ -36,11 +35,10 @@ struct journal_entry {
 static inline void journal_entry_init(struct journal_entry *entry)
 {
         entry->length = 0;
-        entry->is_cut = false;
 }
 
-/* Appends a field. NAME consists of capitals, digits and underscores, and begins with a capital;
- * VALUE may be any bytes. */
+/* Appends a field; one that finds no room is left out. NAME consists of capitals, digits and
+ * underscores, and begins with a capital; VALUE may be any bytes. */
 void journal_add(struct journal_entry *entry, const char *name, const void *value, size_t length);
 /* The same with a formatted value, which is cut where it is longer than 1 KiB. */
 void journal_addf(struct journal_entry *entry, const char *name, const char *format, ...)

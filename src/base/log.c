@@ -12,7 +12,8 @@
 #include "base/parse.h"
 
 /* With its newlines it is below PIPE_BUF: a pipe takes the whole line or nothing. */
-#define LINE_SIZE 1024
+#define LINE_SIZE   1024
+#define PREFIX_SIZE 64
 
 static struct {
         int max_level;
@@ -91,12 +92,12 @@ static bool write_at_once(const char *text, size_t length)
         return n >= 0 && (size_t)n == length;
 }
 
-static bool write_line(const char *line)
+static bool write_line(const char *prefix, const char *line)
 {
-        char text[LINE_SIZE + 2];
+        char text[LINE_SIZE + PREFIX_SIZE + 2];
         int n;
 
-        n = snprintf(text, sizeof(text), "%s%s\n", log_target.cut ? "\n" : "", line);
+        n = snprintf(text, sizeof(text), "%s%s%s\n", log_target.cut ? "\n" : "", prefix, line);
         return write_at_once(text, (size_t)n);
 }
 
@@ -108,9 +109,16 @@ static bool send_line(int level, struct journal_entry *fields, const char *line)
         return journal_send(&log_target.journal, fields) == 0;
 }
 
-static bool deliver(int level, struct journal_entry *fields, const char *line)
+/* BARE: without a prefix on standard error. */
+static bool deliver(int level, struct journal_entry *fields, const char *line, bool bare)
 {
-        return log_target.journal.fd >= 0 ? send_line(level, fields, line) : write_line(line);
+        char prefix[PREFIX_SIZE] = "";
+
+        if (log_target.journal.fd >= 0)
+                return send_line(level, fields, line);
+        if (!bare)
+                (void)snprintf(prefix, sizeof(prefix), "%s: ", program_invocation_short_name);
+        return write_line(prefix, line);
 }
 
 static bool tell_dropped(void)
@@ -120,23 +128,33 @@ static bool tell_dropped(void)
 
         if (log_target.n_dropped == 0)
                 return true;
-        (void)snprintf(line, sizeof(line), "log: %lu lines were dropped: nobody took them",
+        (void)snprintf(line, sizeof(line), "%lu lines were dropped: nobody took them",
                        log_target.n_dropped);
         journal_entry_init(&fields);
         journal_addf(&fields, "MESSAGE_ID", "%s", LOG_DROPPED_MESSAGE_ID);
         journal_addf(&fields, "BALANCERD_DROPPED", "%lu", log_target.n_dropped);
-        if (!deliver(LOG_WARNING, &fields, line))
+        if (!deliver(LOG_WARNING, &fields, line, false))
                 return false;
         log_target.n_dropped = 0;
         return true;
 }
 
-void log_fields(int level, struct journal_entry *fields, const char *line)
+static void log_any(int level, struct journal_entry *fields, const char *line, bool bare)
 {
         if (level > log_target.max_level)
                 return;
-        if (!tell_dropped() || !deliver(level, fields, line))
+        if (!tell_dropped() || !deliver(level, fields, line, bare))
                 log_target.n_dropped++;
+}
+
+void log_fields(int level, struct journal_entry *fields, const char *line)
+{
+        log_any(level, fields, line, false);
+}
+
+void log_record(int level, struct journal_entry *fields, const char *line)
+{
+        log_any(level, fields, line, true);
 }
 
 void log_line(int level, const char *format, ...)

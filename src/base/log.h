@@ -3,8 +3,9 @@
 
 /*
  * What the program says to its administrator: to the journal when standard error is connected to it
- * (JOURNAL_STREAM of systemd.exec(5)), to standard error otherwise. Errors are
- * logged once, where they are handled; base, model, policy and kernel never log.
+ * (JOURNAL_STREAM of systemd.exec(5)), to standard error otherwise, where the program's name stands
+ * in front of each line; the journal knows it. Errors are logged once, where they are handled;
+ * base, model, policy and kernel never log.
  *
  * Nobody who does not read it can stop the program: a line that the journal or standard error does
  * not take at once (a journal that stands still, a full pipe, a terminal that was stopped) is
@@ -32,6 +33,8 @@ void log_line(int level, const char *format, ...) _printf_(2, 3);
 /* The same line with fields for the journal, which FIELDS holds already (but for MESSAGE, PRIORITY
  * and SYSLOG_IDENTIFIER); it is used up. */
 void log_fields(int level, struct journal_entry *fields, const char *line);
+/* The same without a name in front anywhere: a line of a form that other programs read. */
+void log_record(int level, struct journal_entry *fields, const char *line);
 
 #define log_error(...)   log_line(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)

@@ -76,7 +76,8 @@ struct setting {
         size_t offset;            /* of its field in struct settings */
         uint64_t min, max;        /* of numbers, and of spans in nanoseconds */
         const char *const *words; /* in the order of the enumeration, NULL at the end */
-        const char *expected;     /* in words: "a time from 1ms to 1s" */
+        const char *expected; /* in words: "off, or a time with its unit, such as 1s, from ..." */
+        bool without_effect;  /* it is read and checked; nothing goes by it yet */
 };
 
 /* How many there are. */

@@ -205,18 +205,33 @@ static void test_restored(void **state)
                                        .n_damaged = 6};
 
         news_tell_restored(&report);
-        assert_entry(f,
-                     "BALANCERD_RESTORED=1\nBALANCERD_CHILDREN=2\nBALANCERD_INTACT=3\n"
-                     "BALANCERD_FOREIGN=4\nBALANCERD_GONE=5\nBALANCERD_DAMAGED=6\n"
-                     "BALANCERD_FAILED=0\n",
-                     LOG_INFO, "MESSAGE=restored: 1 masks given back, 2 of children, ");
+        assert_entry(
+                f,
+                "BALANCERD_RESTORED=1\nBALANCERD_CHILDREN=2\nBALANCERD_INTACT=3\n"
+                "BALANCERD_FOREIGN=4\nBALANCERD_GONE=5\nBALANCERD_DAMAGED=6\n"
+                "BALANCERD_FAILED=0\n",
+                LOG_INFO,
+                "MESSAGE=restored: 1 masks given back, 2 masks of children given back, 3 as they "
+                "were, 4 set by somebody else since, 5 threads gone, 6 records damaged\n");
         report.n_failed = 1;
         news_tell_restored(&report);
         assert_entry(f,
                      "BALANCERD_RESTORED=1\nBALANCERD_CHILDREN=2\nBALANCERD_INTACT=3\n"
                      "BALANCERD_FOREIGN=4\nBALANCERD_GONE=5\nBALANCERD_DAMAGED=6\n"
                      "BALANCERD_FAILED=1\n",
-                     LOG_WARNING, " 1 failed\n");
+                     LOG_WARNING, ", 1 failed\n");
+        report = (struct ledger_report){.n_foreign = 2, .n_gone = 1};
+        news_tell_restored(&report);
+        assert_entry(f,
+                     "BALANCERD_RESTORED=0\nBALANCERD_CHILDREN=0\nBALANCERD_INTACT=0\nBALANCERD_"
+                     "FOREIGN=2\nBALANCERD_GONE=1\nBALANCERD_DAMAGED=0\nBALANCERD_FAILED=0\n",
+                     LOG_INFO, "MESSAGE=restored: 2 set by somebody else since, 1 threads gone\n");
+        report = (struct ledger_report){0};
+        news_tell_restored(&report);
+        assert_entry(f,
+                     "BALANCERD_RESTORED=0\nBALANCERD_CHILDREN=0\nBALANCERD_INTACT=0\nBALANCERD_"
+                     "FOREIGN=0\nBALANCERD_GONE=0\nBALANCERD_DAMAGED=0\nBALANCERD_FAILED=0\n",
+                     LOG_INFO, "MESSAGE=nothing was left narrow\n");
 }
 
 /* Each kind has a message id of its own. */

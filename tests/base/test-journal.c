@@ -140,7 +140,6 @@ static void test_what_finds_no_room_is_left_out(void **state)
         (void)state;
         journal_entry_init(&entry);
         journal_add(&entry, "A", big, sizeof(big) - 4);
-        assert_true(entry.is_cut);
         assert_int_equal(entry.length, 0);
         journal_add(&entry, "A", big, SIZE_MAX);
         assert_int_equal(entry.length, 0);
@@ -158,7 +157,6 @@ static void test_long_value_is_cut(void **state)
         (void)state;
         journal_entry_init(&entry);
         journal_addf(&entry, "A", "%*s", 5000, "x");
-        assert_false(entry.is_cut);
         assert_int_equal(entry.length, 2 + 1024 + 1);
 }
 
@@ -176,11 +174,10 @@ static void test_journal_that_does_not_read(void **state)
                 n_taken++;
         assert_in_range(n_taken, 1, N_LINES - 1);
         log_info("the next");
-        n = snprintf(
-                expected, sizeof(expected),
-                "MESSAGE_ID=" LOG_DROPPED_MESSAGE_ID "\nBALANCERD_DROPPED=%u\n"
-                "MESSAGE=log: %u lines were dropped: nobody took them\nPRIORITY=4\n" IDENTIFIER,
-                N_LINES - n_taken, N_LINES - n_taken);
+        n = snprintf(expected, sizeof(expected),
+                     "MESSAGE_ID=" LOG_DROPPED_MESSAGE_ID "\nBALANCERD_DROPPED=%u\n"
+                     "MESSAGE=%u lines were dropped: nobody took them\nPRIORITY=4\n" IDENTIFIER,
+                     N_LINES - n_taken, N_LINES - n_taken);
         assert_entry(f, expected, (size_t)n);
         assert_text(f, "MESSAGE=the next\nPRIORITY=6\n" IDENTIFIER);
         log_info("one more");
@@ -243,7 +240,8 @@ static void test_target_is_chosen(void **state)
         (void)setenv("JOURNAL_STREAM", stream, 1);
         log_init(LOG_INFO);
         log_info("another stream");
-        assert_int_equal(read(fds[0], text, sizeof(text)), 15);
+        assert_true(read(fds[0], text, sizeof(text) - 1) > 0);
+        assert_string_equal(text, "test-journal: another stream\n");
         (void)snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
                        (uintmax_t)st.st_ino);
         (void)setenv("JOURNAL_STREAM", stream, 1);

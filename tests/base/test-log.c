@@ -87,12 +87,13 @@ static void assert_told_what_was_dropped(int fd)
         log_info("the next");
         read_all(fd, text, sizeof(text));
         (void)snprintf(expected, sizeof(expected),
-                       "log: %u lines were dropped: nobody took them\nthe next\n",
+                       "test-log: %u lines were dropped: nobody took them\n"
+                       "test-log: the next\n",
                        N_LINES - n_lines);
         assert_string_equal(text, expected);
         log_info("one more");
         read_all(fd, text, sizeof(text));
-        assert_string_equal(text, "one more\n");
+        assert_string_equal(text, "test-log: one more\n");
 }
 
 static void test_pipe_that_nobody_reads(void **state)
@@ -159,13 +160,14 @@ static void test_terminal_that_was_stopped(void **state)
         log_info("the next");
         read_all(master, text, sizeof(text));
         assert_non_null(strstr(text, "lines were dropped"));
-        assert_non_null(strstr(text, "\nthe next\n"));
+        assert_non_null(strstr(text, "\ntest-log: the next\n"));
         close(master);
 }
 
 static void test_file(void **state)
 {
-        char path[] = "/tmp/balancerd-log.XXXXXX", text[64];
+        char path[] = "/tmp/balancerd-log.XXXXXX", text[128];
+        struct journal_entry fields;
         int fd = mkstemp(path), reader;
 
         (void)state;
@@ -177,8 +179,12 @@ static void test_file(void **state)
         log_info("one");
         log_debug("too much");
         assert_int_equal(log_error_errno(-ENOENT, "two"), -ENOENT);
+        journal_entry_init(&fields);
+        log_record(LOG_INFO, &fields, "three=3");
         read_all(reader, text, sizeof(text));
-        assert_string_equal(text, "before\none\ntwo: No such file or directory\n");
+        assert_string_equal(text,
+                            "before\ntest-log: one\ntest-log: two: No such file or directory\n"
+                            "three=3\n");
         close(reader);
 }
 

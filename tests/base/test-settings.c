@@ -193,16 +193,32 @@ static void append_words(char *text, size_t size, const char *const *words)
         }
 }
 
+/* The time that a refusal names, which would be taken. */
+static char *example_of(const struct setting *setting, char ret[static 16])
+{
+        const char *at = strstr(setting->expected, "such as ");
+        struct settings settings;
+        const char *expected;
+
+        assert_non_null(at);
+        assert_int_equal(sscanf(at, "such as %15[^,],", ret), 1);
+        settings_init(&settings);
+        assert_int_equal(settings_set(&settings, setting->key, ret, &expected), 0);
+        return ret;
+}
+
 static void append_range(char *text, size_t size, const struct setting *setting)
 {
-        char from[NSEC_TEXT_SIZE], to[NSEC_TEXT_SIZE], range[128];
+        char from[NSEC_TEXT_SIZE], to[NSEC_TEXT_SIZE], example[16], range[128];
 
         if (setting->kind == SETTING_NUMBER)
                 (void)snprintf(range, sizeof(range), "a whole number from %u to %u",
                                (unsigned)setting->min, (unsigned)setting->max);
         else
-                (void)snprintf(range, sizeof(range), "a time from %s to %s",
-                               format_nsec(setting->min, from), format_nsec(setting->max, to));
+                (void)snprintf(range, sizeof(range),
+                               "a time with its unit, such as %s, from %s to %s",
+                               example_of(setting, example), format_nsec(setting->min, from),
+                               format_nsec(setting->max, to));
         append(text, size, range);
 }
 

@@ -100,9 +100,7 @@ def test_runtime_directory_that_cannot_be_made(start_daemon, runtime_dir):
 
 def test_runtime_directory_that_is_a_file(start_daemon, runtime_dir):
     (runtime_dir / "file").write_text("")
-    daemon_ = start_daemon(
-        "--config-dir", str(runtime_dir / "etc"), runtime_dir=runtime_dir / "file", wait=False
-    )
+    daemon_ = start_daemon(runtime_dir=runtime_dir / "file", wait=False)
     assert daemon_.wait() == 1
     (complaint,) = daemon_.lines
     assert re.search(r"file: Not a directory$", complaint)

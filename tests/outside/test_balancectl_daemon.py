@@ -217,7 +217,7 @@ def check(folder):
 
 
 @needs_root
-def test_reload(path, folder):
+def test_reload(folder, path):
     assert said(run(path, "reload")) == "in effect: the defaults; there is no configuration file\n"
     configuration.write(folder, {configuration.MAIN: '{"balance": {"tick": "10ms"}}'})
     assert said(run(path, "reload")) == f"in effect:\n  {folder}/{configuration.MAIN}\n"
@@ -236,12 +236,12 @@ def test_check(folder):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('{"balance": {"tick": "fast"}}', ": /balance/tick: expected a time from 1ms to 1s"),
+        ('{"balance": {"tick": "fast"}}', ": /balance/tick: expected a time with its unit, such as 20ms, from 1ms to 1s"),
         ('{"balance": \n  oops}', ":2:"),
         ("[]", ": expected "),
     ],
 )
-def test_bad_configuration(path, folder, text, fault):
+def test_bad_configuration(folder, path, text, fault):
     """Reload refuses it in the words of check."""
     configuration.write(folder, {configuration.MAIN: text})
     checked = check(folder)

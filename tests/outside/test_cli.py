@@ -53,11 +53,30 @@ def test_manual_has_the_default_folders():
     (configuration,) = re.findall(r"--config-dir DIR .*\[(.+)\]", said)
     if not configured_with("--sysconfdir"):
         assert configuration == "/etc/balancerd"
-    assert ".Pa /etc/balancerd ." in manual()
+    assert ".Pa /etc/balancerd ,\nwhich need not be there" in manual()
     (default,) = re.findall(r"--runtime-dir DIR .*\[(.+)\]", said)
     assert default == "/run/balancerd"
     assert f".Pa {default} ." in manual()
     assert f".It Pa {default}/private/ledger" in manual()
+
+
+def test_synopsis_has_every_combination():
+    """What is accepted is what it lists; test_bad_arguments has the rest."""
+    synopsis = manual().split(".Sh SYNOPSIS")[1].split(".Sh ")[0]
+    forms = [set(re.findall(r"Fl -([a-z-]+)", form)) for form in synopsis.split(".Nm\n")[1:]]
+    assert forms == [
+        {"config-dir", "runtime-dir", "set", "observe"},
+        {"check", "config-dir", "runtime-dir", "set"},
+        {"restore", "runtime-dir"},
+        {"version"},
+        {"help"},
+    ]
+
+
+def test_restore_with_nothing_to_do(tmp_path):
+    done = run("--runtime-dir", str(tmp_path / "run"), "--restore")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "balancerd: nothing was left narrow\n"
 
 
 def test_version():
@@ -77,19 +96,25 @@ def test_version_is_in_news():
     [
         (["--frobnicate"], "frobnicate"),
         (["4711"], '"4711"'),
+        (["--check", "--restore"], "--check does not go with --restore"),
+        (["--restore", "--check"], "--check does not go with --restore"),
+        (["--restore", "--observe"], "--observe does not go with --restore"),
+        (["--restore", "--set", "observe=all"], "--set does not go with --restore"),
+        (["--config-dir", "/proc", "--restore"], "--config-dir does not go with --restore"),
+        (["--check", "--observe"], "--observe does not go with --check"),
         (["--set"], "requires an argument"),
         (["--runtime-dir"], "requires an argument"),
         (["--config-dir"], "requires an argument"),
         (["--set", "balance.tick"], "expected KEY=VALUE"),
         (["--set", "balance.tock=20ms"], "balance.tock=20ms: expected a key of balancerd.json(5)"),
         (["--set", "=20ms"], "a key of balancerd.json(5)"),
-        (["--set", "balance.tick=fast"], "a time from 1ms to 1s"),
-        (["--set", "balance.tick="], "a time from 1ms to 1s"),
-        (["--set", "balance.tick=20"], "a time from 1ms to 1s"),
-        (["--set", "balance.tick=0"], "a time from 1ms to 1s"),
-        (["--set", "balance.tick=2s"], "a time from 1ms to 1s"),
-        (["--set", "balance.quietTick=infinity"], "a time from 100ms to 1min"),
-        (["--set", "balance.rotate=99ms"], "off, or a time from 100ms to 1h"),
+        (["--set", "balance.tick=fast"], "a time with its unit, such as 20ms, from 1ms to 1s"),
+        (["--set", "balance.tick="], "a time with its unit, such as 20ms, from 1ms to 1s"),
+        (["--set", "balance.tick=20"], "a time with its unit, such as 20ms, from 1ms to 1s"),
+        (["--set", "balance.tick=0"], "a time with its unit, such as 20ms, from 1ms to 1s"),
+        (["--set", "balance.tick=2s"], "a time with its unit, such as 20ms, from 1ms to 1s"),
+        (["--set", "balance.quietTick=infinity"], "a time with its unit, such as 1s, from 100ms to 1min"),
+        (["--set", "balance.rotate=99ms"], "off, or a time with its unit, such as 1s, from 100ms to 1h"),
         (["--set", "balance.acrossNodes=maybe"], "never, stuck or always"),
         (["--set", "balance.unbalanced=2"], "true or false"),
         (["--set", "balance.stuckThreads="], "true or false"),
@@ -108,7 +133,8 @@ def test_bad_arguments(arguments, said):
 
 def test_nothing_is_written_when_nothing_runs(tmp_path):
     folder = tmp_path / "run"
-    for arguments in (["--help"], ["--version"], ["--set", "x=y"], ["--check"]):
+    for arguments in (["--help"], ["--version"], ["--set", "x=y"], ["--check"],
+                      ["--restore", "--observe"]):  # fmt: skip
         run("--runtime-dir", str(folder), "--config-dir", str(folder), *arguments)
     assert not folder.exists()
 

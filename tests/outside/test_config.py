@@ -3,6 +3,7 @@
 
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -282,9 +283,75 @@ def effective(folder, *sets):
     return dict(re.findall(r"^([\w.]+)=(.*)$", done.stdout, re.M))
 
 
-def test_nothing_at_all(tmp_path):
-    done = configuration.check(tmp_path / "missing")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_nothing_at_all(folder):
+    done = configuration.check(folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the defaults; there is no file\n", "")
+    done = configuration.check(folder, "--set", "observe=all")
+    assert done.stdout == "the defaults; there is no file\nobserve=all\n"
+
+
+def test_folder_that_somebody_has_misspelt(folder):
+    done = configuration.check(folder / "typo")
+    said = f"{folder}/typo: expected a folder that can be read: No such file or directory\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, said, "")
+
+
+def test_default_folder_need_not_be_there():
+    said = subprocess.check_output([tree.BALANCERD, "--help"], text=True)
+    (default,) = re.findall(r"--config-dir DIR .*\[(.+)\]", said)
+    if os.path.exists(default):
+        pytest.skip(f"{default} is there")
+    done = subprocess.run([tree.BALANCERD, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "the defaults; there is no file"
+
+
+WITHOUT_EFFECT = [
+    key for key in KEYS if key.startswith(("push.", "windows.")) and key != "windows.connectionsPerUser"
+]
+
+
+@pytest.mark.parametrize("by_file", [True, False])
+def test_settings_without_effect_are_told(folder, by_file):
+    """Where somebody has set them, to the default too; it is no fault."""
+    sets = []
+    if by_file:
+        configuration.write(folder, {MAIN: json.dumps(manual_examples()[-1])})
+    else:
+        sets = [part for s in SETTINGS for part in ("--set", f"{s['key']}={s['default']}")]
+    done = configuration.check(folder, *sets)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1:] == [f"{key} has no effect in this version" for key in WITHOUT_EFFECT]
+
+
+def test_manual_says_which_settings_have_no_effect():
+    windows = MANUAL.split(".Ss Windows and connections")[1].split(".Bl")[0]
+    assert "Of these\n.Cm windows.connectionsPerUser\ntakes effect in this version" in windows
+    assert ".Ss Making room for windows\nThese have no effect in this version" in MANUAL
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can read as somebody else")
+def test_root_reads_as_the_owner_of_the_runtime_directory(runtime_dir):
+    folder, run = runtime_dir / "etc", runtime_dir / "run"
+    folder.mkdir()
+    run.mkdir()
+    os.chown(run, 65534, 65534)
+    configuration.write(folder, {MAIN: "{}"})
+    (folder / MAIN).chmod(0o600)
+    who = f"as user {pwd.getpwuid(65534).pw_name}, who owns {run}:"
+    options = ("--runtime-dir", str(run))
+    assert configuration.check(folder, *options).stdout.splitlines() == [
+        who, f"{folder}/{MAIN}: expected a file that can be read: Permission denied"
+    ]
+    os.chown(folder / MAIN, -1, 65534)
+    (folder / MAIN).chmod(0o640)
+    done = configuration.check(folder, *options)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [who, f"{folder}/{MAIN}: OK"])
+    # A folder that no service reads is read as it is.
+    (folder / MAIN).chmod(0o600)
+    assert configuration.check(folder).stdout == f"{folder}/{MAIN}: OK\n"
+    os.chown(run, 0, 0)
+    assert configuration.check(folder, *options).stdout == f"{folder}/{MAIN}: OK\n"
 
 
 def test_an_empty_object(folder):
@@ -361,7 +428,7 @@ def test_what_is_printed_can_be_set(folder):
 def test_nobody_reads_what_check_prints():
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run(
-            [tree.BALANCERD, "--check", "--config-dir", "/nonexistent", "--set", "observe=all"],
+            [tree.BALANCERD, "--check", "--config-dir", "/proc", "--set", "observe=all"],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
         )
     assert done.returncode == 1

@@ -41,7 +41,7 @@ def test_start_and_end(journal, start_daemon):
     daemon_ = start_daemon("--observe", prefix=journal.prefix, wait=False)
     (ready,) = journal.wait_for(by_id("READY"))
     assert ready["_PID"] == str(daemon_.process.pid)
-    assert ready["MESSAGE"].startswith(f"balancerd: ready: {ready['BALANCERD_THREADS']} threads, ")
+    assert ready["MESSAGE"].startswith(f"ready: {ready['BALANCERD_THREADS']} threads, ")
     assert daemon_.stop() == 0
     (ending,) = journal.wait_for(by_id("ENDING"))
     assert (ending["BALANCERD_SIGNAL"], ending["PRIORITY"]) == ("SIGTERM", "6")

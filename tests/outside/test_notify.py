@@ -79,10 +79,10 @@ def test_not_ready_and_stopping_when_it_cannot_start(start, manager, runtime_dir
 
 def test_reload_is_told_from_its_beginning_to_its_end(start, manager, runtime_dir):
     """As Type=notify-reload has it; the manager waits for the end whatever came of it."""
-    daemon_ = start(env=manager.environment())
-    manager.wait_for(READY="1")
     folder = runtime_dir / "etc"
     folder.mkdir()
+    daemon_ = start(env=manager.environment())
+    manager.wait_for(READY="1")
     for text in ('{"balance": {"rotate": "off"}}', "{", "{}"):
         (folder / "balancerd.json").write_text(text)
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -208,7 +208,7 @@ def test_kept_ledger_restores_where_the_folder_lost_it(start, manager, runtime_d
             path.unlink()
             daemon_ = start(**manager.passing(("ledger", kept)))
             manager.wait_for(READY="1")
-        assert kills.RESTORED.search("\n".join(daemon_.lines))
+        assert kills.read_restored("\n".join(daemon_.lines))["restored"] >= 1
         assert victims.judge()[1] == []
         # It keeps the new one, and that alone.
         assert os.path.samestat(os.fstat(manager.take("ledger")), path.stat())

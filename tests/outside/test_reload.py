@@ -59,36 +59,58 @@ def test_start_without_a_file_tells_nothing(start_daemon):
     assert not any("configuration" in line for line in daemon_.lines)
 
 
+def test_start_in_a_folder_that_is_not_there_is_refused(start_daemon, folder):
+    daemon_ = start_daemon("--config-dir", str(folder / "typo"), wait=False)
+    assert daemon_.wait() == 1
+    assert daemon_.lines[0] == (
+        f"balancerd: {folder}/typo: expected a folder that can be read: No such file or directory"
+    )
+
+
+def test_settings_without_effect_are_told(start, folder):
+    """At the start and with each reload, in a line of their own."""
+    line = "balancerd: windows.perCpu has no effect in this version"
+    configuration.write(folder, {MAIN: '{"windows": {"perCpu": 7, "connectionsPerUser": 9}}'})
+    daemon_ = start()
+    assert [told for told in daemon_.lines if "effect" in told] == [line]
+    start_of_reload = len(daemon_.lines)
+    daemon_.process.send_signal(signal.SIGHUP)
+    daemon_.wait_line(f"^{line}$", start_of_reload)
+    (folder / MAIN).unlink()
+    assert hang_up(daemon_, "balancerd: configuration")[-1:] != [line]
+    assert daemon_.stop() == 0
+    assert sum("effect" in told for told in daemon_.lines) == 2
+
+
 def test_start_is_refused(start_daemon, folder, runtime_dir):
     """With all that is wrong, and before anything is made."""
     configuration.write(folder, {MAIN: '{"balance": {"tick": 10}}', f"{FOLDER}/a.json": "{"})
     daemon_ = start_daemon(wait=False)
     assert daemon_.wait() == 1
     assert daemon_.lines == [
-        f"{folder}/{MAIN}: /balance/tick: expected a time from 1ms to 1s, in quotes",
-        f"{folder}/{FOLDER}/a.json:1:1: expected more: the file is cut short",
+        f"balancerd: {folder}/{MAIN}: /balance/tick: expected a time with its unit, such as 20ms, from 1ms to 1s, in quotes",
+        f"balancerd: {folder}/{FOLDER}/a.json:1:1: expected more: the file is cut short",
         "balancerd: the configuration cannot be used: not started",
     ]
     assert os.listdir(runtime_dir) == ["etc"]
 
 
-def test_restore_needs_no_configuration(runtime_dir):
+def test_restore_needs_no_configuration(runtime_dir, folder):
     """What is wrong with it keeps nobody's mask narrow."""
-    configuration.write(runtime_dir, {MAIN: "{"})
-    done = daemon.restore(runtime_dir, "--config-dir", runtime_dir)
-    assert done.returncode == 0, done.stderr
+    configuration.write(folder, {MAIN: "{"})
+    assert daemon.restore(runtime_dir).returncode == 0
 
 
 # SIGHUP.
 
 
 def test_good_then_bad_then_good(start, folder):
-    daemon_ = start("--set", "windows.perCpu=9")
-    configuration.write(folder, {MAIN: '{"balance": {"tick": "10ms"}, "windows": {"perCpu": 7}}'})
+    daemon_ = start("--set", "windows.connectionsPerUser=9")
+    configuration.write(folder, {MAIN: '{"balance": {"tick": "10ms"}, "windows": {"connectionsPerUser": 7}}'})
     reloaded(daemon_, "balance.tick 20ms -> 10ms")
     configuration.write(folder, {MAIN: '{"balance": {"tick": "5ms", "rotate": "off"}, "observe": 1}'})
     assert hang_up(daemon_, KEPT) == [
-        f"{folder}/{MAIN}: /observe: expected own or all, in quotes",
+        f"balancerd: {folder}/{MAIN}: /observe: expected own or all, in quotes",
         KEPT,
     ]
     # All of it was refused: what is told to change shows what was in effect.
@@ -109,7 +131,7 @@ def test_the_log_tells_what_check_tells(start, folder, case):
     configuration.write(folder, case.files)
     told = hang_up(daemon_, KEPT)
     messages = [line.replace(f"{folder}/", "") for line in told]
-    assert messages == [*case.messages, KEPT]
+    assert messages == [*(f"balancerd: {message}" for message in case.messages), KEPT]
     assert daemon_.stop() == 0
 
 
@@ -206,7 +228,7 @@ def test_no_descriptors_left(start, folder):
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
     told = hang_up(daemon_, KEPT)
-    assert f"{folder}: expected a folder that can be read: Too many open files" in told
+    assert f"balancerd: {folder}: expected a folder that can be read: Too many open files" in told
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     assert SAME in hang_up(daemon_, "balancerd: configuration read")
     assert daemon_.stop() == 0

@@ -85,7 +85,7 @@ def test_the_same_seed_prints_the_same():
         (["--seeds=0", "stacked-8"], "0"),
         (["--duration=tomorrow", "stacked-8"], "tomorrow"),
         (["--set=balance.tick", "stacked-8"], "KEY=VALUE"),
-        (["--set=balance.tick=1h", "stacked-8"], "expected a time from 1ms to 1s"),
+        (["--set=balance.tick=1h", "stacked-8"], "expected a time with its unit, such as 20ms, from 1ms to 1s"),
         (["--no-such-option"], "no-such-option"),
     ],
 )

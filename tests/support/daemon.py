@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import tree
 
@@ -150,7 +151,7 @@ class Daemon:
         with self._changed:
             start = len(self.lines)
         self.process.send_signal(signal.SIGUSR1)
-        line = self.wait_line(r"^counts: ", start)
+        line = self.wait_line(r"^balancerd: counts: ", start)
         return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line)}
 
     def moves(self):
@@ -164,14 +165,17 @@ class Daemon:
             return [
                 line
                 for line in self.lines
-                if not parse_move(line) and not re.match(r"counts: |balancerd: (ready|ending|waiting)", line)
+                if not parse_move(line) and not re.match(r"balancerd: (counts|ready|ending|waiting)\b", line)
             ]
 
 
 def folders(runtime_dir):
     """Options for a daemon that shares nothing with one of the host: neither its folder nor its
-    configuration, which is a folder that need not be there. A later option counts."""
-    return ["--runtime-dir", str(runtime_dir), "--config-dir", f"{runtime_dir}/etc"]
+    configuration, which is in the folder etc if the test has made that. A later option counts."""
+    configuration = Path(runtime_dir) / "etc"
+    if not configuration.is_dir():
+        configuration = Path("/proc")  # which every machine has, without a balancerd.json
+    return ["--runtime-dir", str(runtime_dir), "--config-dir", str(configuration)]
 
 
 def restore(runtime_dir, *arguments):

@@ -17,12 +17,26 @@ MOVER_STEPS = tree.BUILD / "tests/outside/mover-steps"
 VICTIM = tree.BUILD / "tests/outside/victim"
 
 # The last word of `balancerd --restore`.
-RESTORED = re.compile(
-    r"^restored: (?P<restored>\d+) masks given back, (?P<children>\d+) of children,"
-    r" (?P<intact>\d+) as they were, (?P<foreign>\d+) set by somebody else since,"
-    r" (?P<gone>\d+) threads gone, (?P<damaged>\d+) records damaged, (?P<failed>\d+) failed$",
-    re.M,
-)
+RESTORED = re.compile(r"^balancerd: (?:nothing was left narrow|restored: (?P<parts>.*))$", re.M)
+PARTS = {
+    "restored": "masks given back",
+    "children": "masks of children given back",
+    "intact": "as they were",
+    "foreign": "set by somebody else since",
+    "gone": "threads gone",
+    "damaged": "records damaged",
+    "failed": "failed",
+}
+
+
+def read_restored(text):
+    """What TEXT, the daemon's lines, says was restored: {"restored": 2, ...}, or None."""
+    found = RESTORED.search(text)
+    if not found:
+        return None
+    told = dict(reversed(part.split(" ", 1)) for part in (found["parts"] or "").split(", ") if part)
+    assert set(told) <= set(PARTS.values()), found[0]
+    return {key: int(told.get(what, 0)) for key, what in PARTS.items()}
 
 
 def parents():
@@ -124,9 +138,9 @@ class Tally:
     def restore(self, runtime_dir):
         done = daemon.restore(runtime_dir)
         assert done.returncode == 0, done.stderr
-        found = RESTORED.search(done.stderr)
+        found = read_restored(done.stderr)
         assert found, done.stderr
-        self.restored.update({key: int(value) for key, value in found.groupdict().items()})
+        self.restored.update(found)
 
     def judge(self, victims):
         self.add(*victims.judge())
