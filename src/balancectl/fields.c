@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "base/escape.h"
 #include "base/macro.h"
 
 const char *field_text(const json_t *object, const char *key, const char *otherwise)
@@ -49,50 +50,16 @@ bool field_span(const json_t *object, const char *key, nsec_t *ret)
         return true;
 }
 
-static bool is_printable(char c)
-{
-        return c >= ' ' && c <= '~';
-}
-
-static bool is_all_printable(const char *text)
-{
-        while (is_printable(*text))
-                text++;
-        return *text == '\0';
-}
-
-/* RET has room for four times as many bytes as TEXT has. */
-static void escape(const char *text, char *ret)
-{
-        static const char digits[] = "0123456789abcdef";
-
-        for (; *text; text++) {
-                unsigned char c = (unsigned char)*text;
-
-                if (is_printable(*text)) {
-                        *ret++ = *text;
-                        continue;
-                }
-                *ret++ = '\\';
-                *ret++ = 'x';
-                *ret++ = digits[c >> 4];
-                *ret++ = digits[c & 15];
-        }
-        *ret = '\0';
-}
-
 static int make_text_printable(json_t *value)
 {
         const char *text = json_string_value(value);
+        size_t length = strlen(text);
         _cleanup_free_ char *printable = NULL;
 
-        if (is_all_printable(text))
-                return 0;
-        printable = malloc(4 * strlen(text) + 1);
+        printable = malloc(ESCAPED_SIZE(length));
         if (!printable)
                 return -ENOMEM;
-        escape(text, printable);
-        return json_string_set(value, printable) < 0 ? -ENOMEM : 0;
+        return json_string_set(value, escape_again(text, length, printable)) < 0 ? -ENOMEM : 0;
 }
 
 /* jansson reads nothing that is nested deeper than 2048 levels. */

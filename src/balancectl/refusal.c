@@ -7,14 +7,14 @@
 
 #include "balancectl/fields.h"
 #include "base/macro.h"
-
-#define INTERFACE "io.balancerd."
+#include "libbalancer/client.h"
 
 bool refusal_is(const struct varlink_reply *reply, const char *error)
 {
-        size_t length = strlen(INTERFACE);
+        size_t length = strlen(BALANCER_CLIENT_INTERFACE);
 
-        return strncmp(reply->error, INTERFACE, length) == 0 && streq(reply->error + length, error);
+        return strncmp(reply->error, BALANCER_CLIENT_INTERFACE, length) == 0 &&
+               streq(reply->error + length, error);
 }
 
 static void tell_no_thread(const json_t *parameters)
@@ -93,10 +93,10 @@ int refusal_tell(const struct varlink_reply *reply)
                 const char *error;
                 void (*tell)(const json_t *parameters);
         } known[] = {
-                {INTERFACE "NoSuchThread", tell_no_thread},
-                {INTERFACE "InvalidConfiguration", tell_configuration},
-                {INTERFACE "InvalidMessage", tell_message},
-                {INTERFACE "TooManyConnections", tell_connections},
+                {BALANCER_CLIENT_INTERFACE "NoSuchThread", tell_no_thread},
+                {BALANCER_CLIENT_INTERFACE "InvalidConfiguration", tell_configuration},
+                {BALANCER_CLIENT_INTERFACE "InvalidMessage", tell_message},
+                {BALANCER_CLIENT_INTERFACE "TooManyConnections", tell_connections},
                 {VARLINK_ERROR_PERMISSION_DENIED, tell_permission},
                 {VARLINK_ERROR_INVALID_PARAMETER, tell_parameter},
                 {VARLINK_ERROR_METHOD_NOT_FOUND, tell_unknown},

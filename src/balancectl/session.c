@@ -10,7 +10,6 @@
 #include "balancectl/words.h"
 #include "base/macro.h"
 
-#define INTERFACE   "io.balancerd."
 #define METHOD_SIZE 128
 
 static int tell_open_failure(const char *path, int error)
@@ -86,7 +85,7 @@ int session_send(struct session *session, const char *method, json_t *parameters
         char name[METHOD_SIZE];
         int r;
 
-        (void)snprintf(name, sizeof(name), INTERFACE "%s", method);
+        (void)snprintf(name, sizeof(name), BALANCER_CLIENT_INTERFACE "%s", method);
         r = balancer_client_send(session->client, name, owned, more);
         return r < 0 ? tell_failure(session, r) : 0;
 }
@@ -140,6 +139,23 @@ int session_call(struct session *session, const char *method, json_t *parameters
         }
         *ret = reply;
         return 0;
+}
+
+int session_query(const struct request *request, const char *method,
+                  int (*print)(const struct request *request, const json_t *answer))
+{
+        _cleanup_(varlink_reply_done) struct varlink_reply reply = {0};
+        _cleanup_session_ struct session session = {0};
+        int r;
+
+        r = session_open(&session, request);
+        if (r < 0)
+                return r;
+        r = session_call(&session, method, NULL, &reply);
+        if (r < 0)
+                return r;
+        return request->json != JSON_MODE_OFF ? print_json(reply.parameters, request->json)
+                                              : print(request, reply.parameters);
 }
 
 /* Returns 1 when more follow, 0 at the end, or an error that has been told. */

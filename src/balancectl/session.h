@@ -28,6 +28,11 @@ void session_done(struct session *session);
 int session_call(struct session *session, const char *method, json_t *parameters,
                  struct varlink_reply *ret);
 
+/* All of a command that asks METHOD once: the answer is printed as JSON, or by PRINT, which returns
+ * 0 or an error that it has told. */
+int session_query(const struct request *request, const char *method,
+                  int (*print)(const struct request *request, const json_t *answer));
+
 /* The two halves. session_receive() returns SESSION_REFUSED, and RET, when the daemon says no: the
  * caller tells it (refusal.h), or knows better. */
 #define SESSION_REFUSED 1

@@ -173,8 +173,9 @@ static void print_access(const struct terminal *terminal, const json_t *status)
                    cell_integer(status, "connections", connections));
 }
 
-static int print(const struct terminal *terminal, const json_t *status)
+static int print(const struct request *request, const json_t *status)
 {
+        const struct terminal *terminal = &request->terminal;
         int r;
 
         print_daemon(terminal, status);
@@ -193,16 +194,5 @@ static int print(const struct terminal *terminal, const json_t *status)
 
 int verb_status(const struct request *request)
 {
-        _cleanup_(varlink_reply_done) struct varlink_reply reply = {0};
-        _cleanup_session_ struct session session = {0};
-        int r;
-
-        r = session_open(&session, request);
-        if (r < 0)
-                return r;
-        r = session_call(&session, "GetStatus", NULL, &reply);
-        if (r < 0)
-                return r;
-        return request->json != JSON_MODE_OFF ? print_json(reply.parameters, request->json)
-                                              : print(&request->terminal, reply.parameters);
+        return session_query(request, "GetStatus", print);
 }

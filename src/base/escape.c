@@ -35,3 +35,8 @@ char *escape_line(const char *text, size_t length, char *ret)
 {
         return escape(text, length, "\\", ret);
 }
+
+char *escape_again(const char *text, size_t length, char *ret)
+{
+        return escape(text, length, "", ret);
+}

@@ -18,3 +18,6 @@ char *escape_text(const char *text, size_t length, char *ret);
 /* The same for text that stands by itself, such as a path or a sentence: blanks and quotes stay as
  * they are. */
 char *escape_line(const char *text, size_t length, char *ret);
+
+/* The same for text that may hold escapes already: backslashes stay as they are too. */
+char *escape_again(const char *text, size_t length, char *ret);

@@ -15,6 +15,8 @@
 
 /* Where the system's daemon listens. */
 #define BALANCER_CLIENT_PATH PACKAGE_LOCALSTATE_RUN "/io.balancerd"
+/* In front of the names of its methods and errors. */
+#define BALANCER_CLIENT_INTERFACE "io.balancerd."
 
 struct balancer_client;
 

@@ -46,6 +46,17 @@ static void test_line(void **state)
                             "a \"b\" \\x5c c\\x0a\\x1b");
 }
 
+static void test_again(void **state)
+{
+        static const char text[] = "a \"b\" \\x20 \xc3\xa4\n~";
+        char out[ESCAPED_SIZE(sizeof(text))], twice[ESCAPED_SIZE(sizeof(out))];
+
+        (void)state;
+        assert_string_equal(escape_again(text, strlen(text), out),
+                            "a \"b\" \\x20 \\xc3\\xa4\\x0a~");
+        assert_string_equal(escape_again(out, strlen(out), twice), out);
+}
+
 /* The worst text fills the room that ESCAPED_SIZE() gives, and no more. */
 static void test_room(void **state)
 {
@@ -64,6 +75,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_escape),
                 cmocka_unit_test(test_line),
+                cmocka_unit_test(test_again),
                 cmocka_unit_test(test_room),
         };
 
