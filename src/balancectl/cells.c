@@ -20,6 +20,19 @@ const char *cell_integer(const json_t *object, const char *key, char buffer[stat
         return buffer;
 }
 
+const char *cell_count(const json_t *object, const char *key, const char *noun,
+                       char buffer[static WORDS_SIZE])
+{
+        int64_t value;
+
+        if (!field_integer(object, key, &value))
+                (void)snprintf(buffer, WORDS_SIZE, MISSING " %ss", noun);
+        else
+                (void)snprintf(buffer, WORDS_SIZE, "%" PRId64 " %s%s", value, noun,
+                               value == 1 ? "" : "s");
+        return buffer;
+}
+
 const char *cell_number(const json_t *object, const char *key, char buffer[static WORDS_SIZE])
 {
         double value;

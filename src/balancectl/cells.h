@@ -9,6 +9,9 @@
 #include "balancectl/words.h"
 
 const char *cell_integer(const json_t *object, const char *key, char buffer[static WORDS_SIZE]);
+/* "1 move", "4 moves", "- moves"; NOUN is short. */
+const char *cell_count(const json_t *object, const char *key, const char *noun,
+                       char buffer[static WORDS_SIZE]);
 const char *cell_number(const json_t *object, const char *key, char buffer[static WORDS_SIZE]);
 const char *cell_share(const json_t *object, const char *key, char buffer[static WORDS_SIZE]);
 const char *cell_span(const json_t *object, const char *key, char buffer[static WORDS_SIZE]);

@@ -51,17 +51,43 @@ static void print_outcome(const json_t *decision)
                 printf(" (%s%s%s)", describe_result(result), error ? ", " : "", error ? error : "");
 }
 
-static void print_reason(const json_t *decision)
+/* Whether there are as many competitors there or more: what decided is their weight, or how fast
+ * the CPUs are. */
+static bool is_by_weight(const json_t *decision)
+{
+        double from, to;
+
+        return field_number(decision, "loadFrom", &from) && field_number(decision, "loadTo", &to) &&
+               to >= from;
+}
+
+/* The gain means something else for each reason (struct move). */
+static void print_gain(const json_t *decision)
 {
         const char *reason = field_text(decision, "reason", "-");
-        char chain[WORDS_SIZE], gain[WORDS_SIZE], from[WORDS_SIZE], to[WORDS_SIZE];
+        char buffer[WORDS_SIZE];
+        const char *gain = cell_number(decision, "gain", buffer);
 
-        printf("%s", reason);
+        if (streq(reason, "rotate"))
+                printf(", taking turns: one is %ss behind", gain);
+        else if (streq(reason, "chain"))
+                printf(", %s competitors fewer in all", gain);
+        else if (is_by_weight(decision))
+                printf(", as good as %s competitors fewer by weight or speed", gain);
+        else
+                printf(", %s competitors fewer", gain);
+}
+
+static void print_reason(const json_t *decision)
+{
+        char chain[WORDS_SIZE], from[WORDS_SIZE], to[WORDS_SIZE];
+
+        printf("%s", field_text(decision, "reason", "-"));
         if (json_object_get(decision, "chain"))
                 printf(" %s", cell_integer(decision, "chain", chain));
-        printf(", %s%s (load %s, there %s)", cell_number(decision, "gain", gain),
-               streq(reason, "rotate") ? "s of lag" : " competitors fewer",
-               cell_number(decision, "loadFrom", from), cell_number(decision, "loadTo", to));
+        print_gain(decision);
+        printf(" (load %s, there %s)", cell_number(decision, "loadFrom", from),
+               cell_number(decision, "loadTo", to));
 }
 
 static enum colour colour_of(const json_t *decision)

@@ -2,13 +2,65 @@
 
 /* balancectl explain: a thread, why it is where it is, and what was decided about it. */
 
+#include <inttypes.h>
+
 #include "balancectl/cells.h"
 #include "balancectl/events.h"
 #include "balancectl/fields.h"
+#include "balancectl/mates.h"
 #include "balancectl/print.h"
 #include "balancectl/refusal.h"
 #include "balancectl/session.h"
 #include "balancectl/verbs.h"
+#include "base/macro.h"
+
+/* The kernel's scale: -1, 0 to 99, 100 to 139. */
+#define PRIORITY_DEADLINE     (-1)
+#define PRIORITY_REALTIME_END 100
+#define PRIORITY_NICE_0       120
+#define PRIORITY_NICEST       139
+
+/* proc_pid_stat(5) */
+static const char *describe_state(const json_t *thread)
+{
+        static const struct {
+                const char *state, *words;
+        } known[] = {
+                {"R", "running or ready"},
+                {"S", "asleep"},
+                {"D", "asleep, not to be disturbed"},
+                {"I", "idle"},
+                {"T", "stopped"},
+                {"t", "stopped by a tracer"},
+                {"P", "parked"},
+                {"Z", "ended, not yet waited for"},
+                {"X", "ended"},
+        };
+        const char *state = field_text(thread, "state", "-");
+
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+                if (streq(state, known[i].state))
+                        return known[i].words;
+        return "in a state that is not known here";
+}
+
+/* What the kernel counts, in the terms in which it was set: sched(7). */
+static const char *describe_priority(const json_t *thread, char buffer[static WORDS_SIZE])
+{
+        int64_t priority;
+
+        if (!field_integer(thread, "priority", &priority) || priority < PRIORITY_DEADLINE ||
+            priority > PRIORITY_NICEST)
+                return "of no priority that is known here";
+        if (priority == PRIORITY_DEADLINE)
+                return "under SCHED_DEADLINE";
+        if (priority < PRIORITY_REALTIME_END)
+                (void)snprintf(buffer, WORDS_SIZE, "real-time priority %" PRId64,
+                               PRIORITY_REALTIME_END - 1 - priority);
+        else
+                (void)snprintf(buffer, WORDS_SIZE, "nice %" PRId64, priority - PRIORITY_NICE_0);
+        return buffer;
+}
 
 static void print_thread(const struct terminal *terminal, const json_t *thread)
 {
@@ -20,8 +72,8 @@ static void print_thread(const struct terminal *terminal, const json_t *thread)
                    cell_integer(thread, "pid", pid), cell_integer(thread, "uid", uid));
         print_card(terminal, "Where", "CPU %s, permitted %s", cell_integer(thread, "cpu", cpu),
                    field_text(thread, "affinity", "-"));
-        print_card(terminal, "State", "%s, priority %s", field_text(thread, "state", "-"),
-                   cell_integer(thread, "priority", priority));
+        print_card(terminal, "State", "%s (%s), %s", describe_state(thread),
+                   field_text(thread, "state", "-"), describe_priority(thread, priority));
 }
 
 static void print_load(const struct terminal *terminal, const json_t *thread)
@@ -56,7 +108,7 @@ static void print(const struct terminal *terminal, const json_t *reply)
         print_thread(terminal, thread);
         print_load(terminal, thread);
         print_card(terminal, "Verdict", "%s", cell_verdict(thread));
-        print_card_sentence(terminal, "Why", field_text(reply, "text", "-"));
+        print_card(terminal, "Why", "%s", field_text(reply, "text", "-"));
         print_history(terminal, json_object_get(reply, "decisions"));
 }
 
@@ -80,11 +132,11 @@ static int explain_one(const struct request *request, struct session *session, i
         if (r == SESSION_REFUSED && is_listed && refusal_is(&reply, "NoSuchThread"))
                 return r;
         if (r == SESSION_REFUSED)
-                return refusal_tell(&reply);
+                return session_refuse(session, &reply);
         if (request->json != JSON_MODE_OFF)
                 return print_json(reply.parameters, request->json);
         print(&request->terminal, reply.parameters);
-        tell_alone(request, json_object_get(reply.parameters, "thread"));
+        mates_tell(request, session, json_object_get(reply.parameters, "thread"));
         return 0;
 }
 
@@ -110,7 +162,7 @@ static int explain_list(const struct request *request, struct session *session, 
 
 static int explain_all(const struct request *request, struct session *session)
 {
-        json_t *parameters = json_pack("{sisb}", "pid", request->pid, "all", true);
+        json_t *parameters = json_pack("{sisb}", "pid", request->id, "all", true);
         json_auto_t *list = NULL;
         int r;
 
@@ -129,5 +181,5 @@ int verb_explain(const struct request *request)
         if (r < 0)
                 return r;
         return request->all_tasks ? explain_all(request, &session)
-                                  : explain_one(request, &session, request->pid, false);
+                                  : explain_one(request, &session, request->id, false);
 }

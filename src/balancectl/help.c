@@ -14,10 +14,10 @@ static const char *operand_text(enum operand operand)
         switch (operand) {
         case OPERAND_NONE:
                 return "";
-        case OPERAND_MAYBE_PID:
-                return " [PID]";
-        case OPERAND_PID:
-                return " PID";
+        case OPERAND_MAYBE_TID:
+                return " [TID]";
+        case OPERAND_TID:
+                return " TID";
         }
         abort();
 }

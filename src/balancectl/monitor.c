@@ -9,7 +9,6 @@
 #include "balancectl/events.h"
 #include "balancectl/fields.h"
 #include "balancectl/print.h"
-#include "balancectl/refusal.h"
 #include "balancectl/session.h"
 #include "balancectl/verbs.h"
 #include "base/macro.h"
@@ -65,7 +64,7 @@ static int take_reply(const struct request *request, struct session *session, bo
 
         r = session_receive(session, &reply);
         if (r != 0)
-                return r == SESSION_REFUSED ? refusal_tell(&reply) : r;
+                return r == SESSION_REFUSED ? session_refuse(session, &reply) : r;
         *ret_continues = reply.continues;
         tell_ready(request, reply.parameters);
         if (!is_event(reply.parameters))

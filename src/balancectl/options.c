@@ -7,7 +7,7 @@
 #include "libbalancer/client.h"
 
 const struct option_row option_rows[_OPTION_MAX] = {
-        [OPTION_ALL_TASKS] = {"all-tasks", 'a', NULL, "All threads of the process PID"},
+        [OPTION_ALL_TASKS] = {"all-tasks", 'a', NULL, "TID is a process: all its threads"},
         [OPTION_ALL] = {"all", 0, NULL, "Threads that are not watched too"},
         [OPTION_COUNT] = {"count", 'n', "COUNT", "End after so many events"},
         [OPTION_CONFIG_DIR] = {"config-dir", 0, "DIR", "Check what is there"},

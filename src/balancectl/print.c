@@ -5,22 +5,8 @@
 #include <errno.h>
 #include <stdarg.h>
 
-#include "balancectl/fields.h"
-
 /* As in varlink/message.c: fractions are shares and loads. */
 #define USUAL_FLAGS (JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6))
-
-void tell_alone(const struct request *request, const json_t *thread)
-{
-        int64_t pid;
-
-        if (request->pid == 0 || request->all_tasks || !request->legend)
-                return;
-        if (!field_integer(thread, "pid", &pid) || pid != request->pid)
-                return;
-        fprintf(stderr, "this is thread %d alone; all threads of process %d: balancectl %s -a %d\n",
-                request->pid, request->pid, request->verb->name, request->pid);
-}
 
 int tell_no_memory(void)
 {
@@ -66,17 +52,6 @@ static void print_key(const struct terminal *terminal, const char *key)
                 printf("%*s", CARD_KEY_WIDTH + 2, "");
 }
 
-void print_card(const struct terminal *terminal, const char *key, const char *format, ...)
-{
-        va_list args;
-
-        print_key(terminal, key);
-        va_start(args, format);
-        (void)vprintf(format, args);
-        va_end(args);
-        (void)putchar('\n');
-}
-
 /* How much of TEXT fits into ROOM characters: up to a blank, or all where there is none. */
 static size_t fitting_length(const char *text, size_t room)
 {
@@ -90,17 +65,32 @@ static size_t fitting_length(const char *text, size_t room)
         return length;
 }
 
-void print_card_sentence(const struct terminal *terminal, const char *key, const char *sentence)
+static void print_broken(const struct terminal *terminal, const char *key, const char *text)
 {
         size_t taken = CARD_KEY_WIDTH + 2;
         size_t room = terminal->width > 2 * taken ? terminal->width - taken : SIZE_MAX;
 
         do {
-                size_t length = fitting_length(sentence, room);
+                size_t length = fitting_length(text, room);
 
-                print_card(terminal, key, "%.*s", (int)length, sentence);
-                sentence += length;
-                sentence += *sentence == ' ';
+                print_key(terminal, key);
+                printf("%.*s\n", (int)length, text);
+                text += length;
+                text += *text == ' ';
                 key = NULL;
-        } while (*sentence);
+        } while (*text);
+}
+
+void print_card(const struct terminal *terminal, const char *key, const char *format, ...)
+{
+        _cleanup_free_ char *text = NULL;
+        va_list args;
+        int r;
+
+        va_start(args, format);
+        r = vasprintf(&text, format, args);
+        va_end(args);
+        if (r < 0)
+                text = NULL; /* it is undefined then */
+        print_broken(terminal, key, text ? text : "(out of memory)");
 }

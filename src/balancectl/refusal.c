@@ -17,15 +17,16 @@ bool refusal_is(const struct varlink_reply *reply, const char *error)
                streq(reply->error + length, error);
 }
 
-static void tell_no_thread(const json_t *parameters)
+/* Without a number it was a process that was asked for. */
+static void tell_no_thread(const json_t *parameters, bool sees_all)
 {
         int64_t tid;
 
         if (field_integer(parameters, "tid", &tid))
-                fprintf(stderr, "there is no thread %" PRId64 ", or it is none that you may see\n",
-                        tid);
+                fprintf(stderr, "there is no thread %" PRId64, tid);
         else
-                fprintf(stderr, "there is no such thread, or it is none that you may see\n");
+                fprintf(stderr, "there is no such process");
+        fprintf(stderr, "%s\n", sees_all ? "" : ", or it is none that you may see");
 }
 
 /* As balancerd --check has it: FILE:LINE:COLUMN: expected ..., or FILE: POINTER: expected ... */
@@ -41,7 +42,9 @@ static void tell_configuration(const json_t *parameters)
                 fprintf(stderr, "%" PRId64 ":", column);
         if (*pointer)
                 fprintf(stderr, " %s:", pointer);
-        fprintf(stderr, " expected %s\nthe settings stay as they were\n",
+        fprintf(stderr,
+                " expected %s\nthe settings stay as they were; there may be more: balancerd "
+                "--check\n",
                 field_text(parameters, "expected", "something else"));
 }
 
@@ -87,13 +90,12 @@ static void tell_unknown(const json_t *parameters)
                 field_text(parameters, "method", field_text(parameters, "interface", "?")));
 }
 
-int refusal_tell(const struct varlink_reply *reply)
+int refusal_tell(const struct varlink_reply *reply, bool sees_all)
 {
         static const struct {
                 const char *error;
                 void (*tell)(const json_t *parameters);
         } known[] = {
-                {BALANCER_CLIENT_INTERFACE "NoSuchThread", tell_no_thread},
                 {BALANCER_CLIENT_INTERFACE "InvalidConfiguration", tell_configuration},
                 {BALANCER_CLIENT_INTERFACE "InvalidMessage", tell_message},
                 {BALANCER_CLIENT_INTERFACE "TooManyConnections", tell_connections},
@@ -104,6 +106,10 @@ int refusal_tell(const struct varlink_reply *reply)
                 {VARLINK_ERROR_INTERFACE_NOT_FOUND, tell_unknown},
         };
 
+        if (refusal_is(reply, "NoSuchThread")) {
+                tell_no_thread(reply->parameters, sees_all);
+                return -EREMOTEIO;
+        }
         for (size_t i = 0; i < ARRAY_SIZE(known); i++)
                 if (streq(reply->error, known[i].error)) {
                         known[i].tell(reply->parameters);

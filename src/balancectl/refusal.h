@@ -11,5 +11,5 @@
 bool refusal_is(const struct varlink_reply *reply, const char *error);
 
 /* Tells why the daemon said no on standard error, and returns -EREMOTEIO. REPLY's texts are
- * printable. */
-int refusal_tell(const struct varlink_reply *reply);
+ * printable. SEES_ALL: there are no threads that the user may not see. */
+int refusal_tell(const struct varlink_reply *reply, bool sees_all);

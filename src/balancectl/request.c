@@ -11,10 +11,22 @@
 
 /* getopt_long() returns this and the option's id for options that are no letter. */
 #define LONG_OPTION 256
+/* Letters that are no options, so that what is said of them is ours. */
+#define DIGITS "0123456789"
 
 static int complain(const char *what, const char *value, const char *expected)
 {
         fprintf(stderr, "balancectl: %s %s: expected %s\n", what, value, expected);
+        return -EINVAL;
+}
+
+/* For what looks like a negative number. */
+static int complain_number(int digit)
+{
+        fprintf(stderr,
+                "balancectl: there is no option -%c; threads and processes have numbers from 1 "
+                "on\n",
+                digit);
         return -EINVAL;
 }
 
@@ -59,6 +71,8 @@ static int set_option(struct request *request, enum option_id id, const char *va
                 request->legend = false;
                 return 0;
         case OPTION_SOCKET:
+                if (!*value)
+                        return complain("--socket", "\"\"", "a path");
                 request->socket_path = value;
                 return 0;
         case OPTION_TIMEOUT:
@@ -92,7 +106,7 @@ static void list_options(struct option *ret_long, char *ret_letters)
                         *ret_letters++ = ':';
         }
         *ret_long = (struct option){0};
-        *ret_letters = '\0';
+        (void)strcpy(ret_letters, DIGITS);
 }
 
 static enum option_id option_of(int c)
@@ -110,7 +124,7 @@ static enum option_id option_of(int c)
 static int parse_options(struct request *request, int argc, char **argv, unsigned *ret_given)
 {
         struct option names[_OPTION_MAX + 1];
-        char letters[2 * _OPTION_MAX + 1];
+        char letters[2 * _OPTION_MAX + sizeof(DIGITS)];
         unsigned given = 0;
         int c;
 
@@ -120,6 +134,8 @@ static int parse_options(struct request *request, int argc, char **argv, unsigne
 
                 if (c == '?')
                         return -EINVAL;
+                if (c >= '0' && c <= '9')
+                        return complain_number(c);
                 id = option_of(c);
                 if (set_option(request, id, optarg) < 0)
                         return -EINVAL;
@@ -135,6 +151,15 @@ static const struct verb *find_verb(const struct verb *verbs, const char *name)
                 if (streq(verb->name, name))
                         return verb;
         return NULL;
+}
+
+static int complain_verb(const struct verb *verbs, const char *name)
+{
+        fprintf(stderr, "balancectl: there is no command \"%s\"; there are", name);
+        for (const struct verb *verb = verbs; verb->name; verb++)
+                fprintf(stderr, "%s %s", verb == verbs ? "" : ",", verb->name);
+        (void)fputc('\n', stderr);
+        return -EINVAL;
 }
 
 static int check_options(const struct verb *verb, unsigned given)
@@ -162,13 +187,16 @@ static int parse_operands(struct request *request, int n, char **operands)
                         operands[n - 1]);
                 return -EINVAL;
         }
-        if (n == 0 && (verb->operand == OPERAND_PID || request->all_tasks)) {
-                fprintf(stderr, "balancectl: %s%s: which PID?\n", verb->name,
-                        request->all_tasks ? " --all-tasks" : "");
+        if (n == 0 && (verb->operand == OPERAND_TID || request->all_tasks)) {
+                fprintf(stderr, "balancectl: %s%s: which %s? Give its number\n", verb->name,
+                        request->all_tasks ? " --all-tasks" : "",
+                        request->all_tasks ? "process" : "thread");
                 return -EINVAL;
         }
-        if (n > 0 && parse_pid(operands[0], &request->pid) < 0)
-                return complain(verb->name, operands[0], "a PID");
+        if (n > 0 && parse_pid(operands[0], &request->id) < 0)
+                return complain(verb->name, operands[0],
+                                request->all_tasks ? "the number of a process"
+                                                   : "the number of a thread");
         return 0;
 }
 
@@ -180,12 +208,14 @@ int request_parse(struct request *ret, const struct verb *verbs, int argc, char 
         terminal_probe(&request.terminal, STDOUT_FILENO);
         if (parse_options(&request, argc, argv, &given) < 0)
                 return -EINVAL;
+        if (optind < argc && streq(argv[optind], "help")) {
+                request.help = true;
+                optind++;
+        }
         if (optind < argc) {
                 request.verb = find_verb(verbs, argv[optind]);
-                if (!request.verb) {
-                        fprintf(stderr, "balancectl: there is no command \"%s\"\n", argv[optind]);
-                        return -EINVAL;
-                }
+                if (!request.verb)
+                        return complain_verb(verbs, argv[optind]);
                 optind++;
         }
         if (!request.help && !request.version) {

@@ -18,8 +18,8 @@ enum json_mode {
 /* What stands behind a verb. */
 enum operand {
         OPERAND_NONE,
-        OPERAND_MAYBE_PID,
-        OPERAND_PID,
+        OPERAND_MAYBE_TID,
+        OPERAND_TID,
 };
 
 struct request;
@@ -41,10 +41,10 @@ struct request {
         nsec_t timeout;
         enum json_mode json;
         bool legend;
-        bool all;                 /* threads that are not watched too */
-        bool all_tasks;           /* all threads of the process */
-        int pid;                  /* 0: none was given */
-        uint64_t count;           /* 0: no end */
+        bool all;       /* threads that are not watched too */
+        bool all_tasks; /* all threads of the process ID */
+        int id;         /* of a thread, or where all_tasks is set of a process; 0: none was given */
+        uint64_t count; /* 0: no end */
         struct terminal terminal; /* standard output */
 };
 

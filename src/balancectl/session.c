@@ -3,6 +3,7 @@
 #include "balancectl/session.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "balancectl/fields.h"
 #include "balancectl/print.h"
@@ -12,15 +13,37 @@
 
 #define METHOD_SIZE 128
 
+/* Whether PATH is what the system's service listens at, and systemd is what starts services here
+ * (sd_booted(3)). */
+static bool is_a_service(const char *path)
+{
+        return streq(path, BALANCER_CLIENT_PATH) && access("/run/systemd/system", F_OK) == 0;
+}
+
+static void tell_absent(const char *path)
+{
+        fprintf(stderr, "balancerd does not run (%s: %s)%s\n", path, strerror(ENOENT),
+                is_a_service(path) ? "; start it with: systemctl start balancerd" : "");
+}
+
+/* A daemon that ends takes its socket with it. */
+static void tell_killed(const char *path)
+{
+        fprintf(stderr,
+                "balancerd was killed (%s: %s); its next start gives back what it left narrow, or: "
+                "balancerd --restore%s\n",
+                path, strerror(ECONNREFUSED),
+                streq(path, BALANCER_CLIENT_PATH) ? "" : " --runtime-dir DIR");
+}
+
 static int tell_open_failure(const char *path, int error)
 {
         switch (error) {
         case -ENOENT:
+                tell_absent(path);
+                break;
         case -ECONNREFUSED:
-                fprintf(stderr,
-                        "balancerd does not run (%s: %s); start it with: systemctl start "
-                        "balancerd\n",
-                        path, strerror(-error));
+                tell_killed(path);
                 break;
         case -EAGAIN:
                 fprintf(stderr, "balancerd takes no connection (%s): it is busy, or it hangs\n",
@@ -120,6 +143,20 @@ int session_receive(struct session *session, struct varlink_reply *ret)
         return reply.error ? SESSION_REFUSED : 0;
 }
 
+bool session_sees_all(struct session *session)
+{
+        _cleanup_(varlink_reply_done) struct varlink_reply reply = {0};
+
+        return balancer_client_call(session->client, BALANCER_CLIENT_INTERFACE "GetStatus", NULL,
+                                    &reply) >= 0 &&
+               field_flag(reply.parameters, "seesAll");
+}
+
+int session_refuse(struct session *session, const struct varlink_reply *reply)
+{
+        return refusal_tell(reply, refusal_is(reply, "NoSuchThread") && session_sees_all(session));
+}
+
 int session_call(struct session *session, const char *method, json_t *parameters,
                  struct varlink_reply *ret)
 {
@@ -133,7 +170,7 @@ int session_call(struct session *session, const char *method, json_t *parameters
         if (r < 0)
                 return r;
         if (r == SESSION_REFUSED) {
-                r = refusal_tell(&reply);
+                r = session_refuse(session, &reply);
                 varlink_reply_done(&reply);
                 return r;
         }
@@ -171,7 +208,7 @@ static int receive_item(struct session *session, bool may_be_none, const char *k
         if (r == SESSION_REFUSED) {
                 if (may_be_none && refusal_is(&reply, "NoSuchThread"))
                         return 0;
-                return refusal_tell(&reply);
+                return session_refuse(session, &reply);
         }
         item = json_object_get(reply.parameters, key);
         if (json_is_object(item) && json_array_append(list, item) < 0)

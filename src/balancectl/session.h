@@ -34,10 +34,16 @@ int session_query(const struct request *request, const char *method,
                   int (*print)(const struct request *request, const json_t *answer));
 
 /* The two halves. session_receive() returns SESSION_REFUSED, and RET, when the daemon says no: the
- * caller tells it (refusal.h), or knows better. */
+ * caller tells it by session_refuse(), or knows better. */
 #define SESSION_REFUSED 1
 int session_send(struct session *session, const char *method, json_t *parameters, bool more);
 int session_receive(struct session *session, struct varlink_reply *ret);
+
+/* Asks whether the user sees everybody's threads; false where that cannot be told. */
+bool session_sees_all(struct session *session);
+
+/* Tells why the daemon said no, and returns -EREMOTEIO. */
+int session_refuse(struct session *session, const struct varlink_reply *reply);
 
 /* A call of METHOD with many replies: what KEY holds in each becomes an element of RET; replies
  * without it are passed over. That there is no such thread is an empty list, unless PARAMETERS ask

@@ -20,7 +20,7 @@ static void print_daemon(const struct terminal *terminal, const json_t *status)
                    field_flag(status, "observing") ? ", observing only: it moves nothing" : "");
 }
 
-/* How long, in whole seconds. A clock that was set back tells nothing. */
+/* A clock that was set back tells nothing. */
 static void print_age(const struct terminal *terminal, const json_t *status)
 {
         nsec_t now = clock_now_nsec(CLOCK_REALTIME), started;
@@ -28,9 +28,8 @@ static void print_age(const struct terminal *terminal, const json_t *status)
 
         if (!field_span(status, "startedUSec", &started) || started > now)
                 return;
-        (void)format_date((int64_t)(started / NSEC_PER_USEC), date);
-        print_card(terminal, "Running", "for %s, since %s",
-                   format_span((now - started) / NSEC_PER_SEC * NSEC_PER_SEC, span), date);
+        print_card(terminal, "Running", "for %s, since %s", format_age(now - started, span),
+                   format_date((int64_t)(started / NSEC_PER_USEC), date));
 }
 
 /* Lists in words: "balancing 0-1 itself; the kernel balances 2-7". OTHERS: those that are online
@@ -83,12 +82,16 @@ static void print_trouble(const struct terminal *terminal, const json_t *status)
         };
         const char *trouble = field_text(status, "trouble", "-");
         char interval[WORDS_SIZE];
+        nsec_t between;
 
         for (size_t i = 0; i < ARRAY_SIZE(known); i++)
                 if (streq(trouble, known[i].trouble))
                         trouble = known[i].words;
-        print_card(terminal, "Now", "%s; looks every %s", trouble,
-                   cell_span(status, "intervalUSec", interval));
+        if (!field_span(status, "intervalUSec", &between) || between > 0)
+                print_card(terminal, "Now", "%s; looks every %s", trouble,
+                           cell_span(status, "intervalUSec", interval));
+        else
+                print_card(terminal, "Now", "%s", trouble); /* there was one sample only */
 }
 
 static void print_threads(const struct terminal *terminal, const json_t *status)
@@ -105,12 +108,12 @@ static void print_counts(const struct terminal *terminal, const json_t *status)
         char moves[WORDS_SIZE], missed[WORDS_SIZE], failed[WORDS_SIZE];
         char samples[WORDS_SIZE], plans[WORDS_SIZE];
 
-        print_card(terminal, "Moves", "%s moves, %s missed, %s failed",
-                   cell_integer(status, "moves", moves),
+        print_card(terminal, "Moves", "%s, %s missed, %s failed",
+                   cell_count(status, "moves", "move", moves),
                    cell_integer(status, "missedMoves", missed),
                    cell_integer(status, "failedMoves", failed));
-        print_card(terminal, "Work", "%s samples, %s plans",
-                   cell_integer(status, "samples", samples), cell_integer(status, "plans", plans));
+        print_card(terminal, "Work", "%s, %s", cell_count(status, "samples", "sample", samples),
+                   cell_count(status, "plans", "plan", plans));
 }
 
 /* What is lost without a source of the kernel. */

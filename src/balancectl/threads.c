@@ -8,6 +8,7 @@
 
 #include "balancectl/cells.h"
 #include "balancectl/fields.h"
+#include "balancectl/mates.h"
 #include "balancectl/print.h"
 #include "balancectl/session.h"
 #include "balancectl/table.h"
@@ -180,8 +181,8 @@ static size_t page(const struct request *request, size_t n)
 static void tell_rest(const struct request *request, size_t n)
 {
         printf("%zu more: balancectl threads", n);
-        if (request->pid > 0)
-                printf(" -a %d", request->pid);
+        if (request->id > 0)
+                printf(" -a %d", request->id);
         else if (request->all)
                 printf(" --all");
         printf(" | less\n");
@@ -219,20 +220,23 @@ static int print(const struct request *request, const json_t *list)
 }
 
 /* An empty table may surprise: on a quiet machine nobody runs or waits. */
-static void tell_none(const struct request *request, const json_t *list)
+static void tell_none(const struct request *request, struct session *session)
 {
-        if (request->legend && !request->all && request->pid == 0 && json_array_size(list) == 0)
-                fprintf(stderr, "no thread that you may see is watched now; all that are known: "
-                                "balancectl threads --all\n");
+        if (!request->legend || request->all || request->id > 0)
+                return;
+        fprintf(stderr,
+                "no thread%s has run or waited lately, so none is watched; --all lists those "
+                "that are not watched\n",
+                session_sees_all(session) ? "" : " that you may see");
 }
 
 /* Which threads are asked for; NULL where memory is short. */
 static json_t *choose(const struct request *request)
 {
-        if (request->pid > 0 && !request->all_tasks)
-                return json_pack("{si}", "tid", request->pid);
-        if (request->pid > 0)
-                return json_pack("{sisb}", "pid", request->pid, "all", true);
+        if (request->id > 0 && !request->all_tasks)
+                return json_pack("{si}", "tid", request->id);
+        if (request->id > 0)
+                return json_pack("{sisb}", "pid", request->id, "all", true);
         return request->all ? json_pack("{sb}", "all", true) : json_object();
 }
 
@@ -257,7 +261,8 @@ int verb_threads(const struct request *request)
         r = print(request, list);
         if (r < 0)
                 return r;
-        tell_none(request, list);
-        tell_alone(request, json_array_get(list, 0));
+        if (json_array_size(list) == 0)
+                tell_none(request, &session);
+        mates_tell(request, &session, json_array_get(list, 0));
         return 0;
 }

@@ -49,6 +49,14 @@ char *format_span(nsec_t span, char ret[static WORDS_SIZE])
         return ret;
 }
 
+char *format_age(nsec_t age, char ret[static WORDS_SIZE])
+{
+        if (age >= NSEC_PER_SEC)
+                return format_span(age / NSEC_PER_SEC * NSEC_PER_SEC, ret);
+        (void)snprintf(ret, WORDS_SIZE, "less than a second");
+        return ret;
+}
+
 /* Returns the fraction, or -1 where RET could not be filled in. */
 static int64_t split(int64_t usec, struct tm *ret)
 {

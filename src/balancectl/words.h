@@ -15,6 +15,9 @@
  * not rounded; "infinity". parse_nsec() reads it. Returns RET. */
 char *format_span(nsec_t span, char ret[static WORDS_SIZE]);
 
+/* The same in whole seconds; "less than a second". */
+char *format_age(nsec_t age, char ret[static WORDS_SIZE]);
+
 /* Microseconds since 1970, as local time: "Nov 23 15:04:05.123"; "?" for what no clock shows. */
 char *format_moment(int64_t usec, char ret[static WORDS_SIZE]);
 /* The same with its year and without fractions: "2026-11-23 15:04:05". */

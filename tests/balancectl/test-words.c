@@ -95,10 +95,23 @@ static void test_numbers(void **state)
         assert_string_equal(format_share(1e300, text), "1.00e+302%");
 }
 
+static void test_age(void **state)
+{
+        char text[WORDS_SIZE];
+
+        (void)state;
+        assert_string_equal(format_age(0, text), "less than a second");
+        assert_string_equal(format_age(NSEC_PER_SEC - 1, text), "less than a second");
+        assert_string_equal(format_age(NSEC_PER_SEC, text), "1s");
+        assert_string_equal(format_age(3 * NSEC_PER_SEC / 2, text), "1s");
+        assert_string_equal(format_age(MINUTE + NSEC_PER_SEC, text), "1min 1s");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_span),
+                cmocka_unit_test(test_age),
                 cmocka_unit_test(test_span_reads_back),
                 cmocka_unit_test(test_moment),
                 cmocka_unit_test(test_numbers),

@@ -22,6 +22,7 @@ from support.balancectl import (
     run,
     said,
 )
+from support.namespace import in_mount_namespace
 from support.stand_in import CLOSE, ENDLESS, SILENCE, Bytes, Error, StandIn
 
 STATUS = {
@@ -202,7 +203,7 @@ MOVED_TEXT = (
 
 MONITOR_TEXT = (
     MOVED_TEXT + "Nov 23 15:04:05.123 hog[4711] not moved from CPU 0 to 1 (permission denied, EPERM): "
-    "chain 3, 3.00 competitors fewer (load 4.00, there 0.00)\n"
+    "chain 3, 3.00 competitors fewer in all (load 4.00, there 0.00)\n"
     "Nov 23 15:04:05.123 warning: no taskstats (EPERM)\n"
 )
 
@@ -210,7 +211,7 @@ EXPLAIN_TEXT = (
     """\
         Thread: 4713 (a\\x20b) of process 4711, user 1000
          Where: CPU 1, permitted 0-7
-         State: R, priority 120
+         State: running or ready (R), nice 0
           Load: runs 25%, waits 0%, would use 100% of a CPU
          Moved: 3.1s ago
        Verdict: content
@@ -242,6 +243,19 @@ def test_status_tells_the_age(path):
         text = said(run(path, "status"))
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(started))
     assert f"       Running: for 2h 5min, since {since}\n" in text
+
+
+def test_status_after_a_single_sample(path):
+    with StandIn(path, {"GetStatus": [{**STATUS, "trouble": "quiet", "intervalUSec": 0}]}):
+        assert "           Now: nothing waits\n" in said(run(path, "status"))
+
+
+def test_status_counts_one_as_one(path):
+    answer = {**STATUS, "moves": 1, "samples": 1, "plans": 1}
+    with StandIn(path, {"GetStatus": [answer]}):
+        text = said(run(path, "status"))
+    assert "         Moves: 1 move, 1 missed, 0 failed\n" in text
+    assert "          Work: 1 sample, 1 plan\n" in text
 
 
 def test_status_of_a_clock_that_was_set_back(path):
@@ -308,6 +322,42 @@ def test_explain(path, stand_in):
     assert stand_in.calls == [{"method": "io.balancerd.Explain", "parameters": {"tid": 4713}}]
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "running or ready (R), nice 0"),
+        ({"state": "S", "priority": 100}, "asleep (S), nice -20"),
+        ({"state": "D", "priority": 139}, "asleep, not to be disturbed (D), nice 19"),
+        ({"state": "T", "priority": 99}, "stopped (T), real-time priority 0"),
+        ({"state": "t", "priority": 0}, "stopped by a tracer (t), real-time priority 99"),
+        ({"state": "I", "priority": -1}, "idle (I), under SCHED_DEADLINE"),
+        ({"state": "q", "priority": 140}, "in a state that is not known here (q), of no priority that is known here"),
+        ({"state": "Z", "priority": -2}, "ended, not yet waited for (Z), of no priority that is known here"),
+    ],
+)
+def test_state_in_words(path, fields, words):
+    shown = thread(4713, **fields)["thread"]
+    with StandIn(path, {"Explain": [{**EXPLANATION, "thread": shown}]}):
+        assert f"         State: {words}\n" in said(run(path, "explain", "4713"))
+
+
+def test_status_is_broken_between_words(path):
+    """Every line of it: what is missing, and long sets of CPUs too."""
+    sources = ["pressure", "stat", "threadSchedstat"]
+    answer = {**STATUS, "missingSources": sources, "configuration": [], "startedUSec": None}
+    with StandIn(path, {"GetStatus": [answer]}):
+        printed = plain(on_terminal(path, "status", columns=50))
+        in_pipe = said(run(path, "status"))
+    assert max(map(len, printed.splitlines())) <= 50 < max(map(len, in_pipe.splitlines()))
+    assert printed.split() == in_pipe.split()
+    assert (
+        "       Missing: pressure: whether anything waited\n"
+        "                is told from the threads, which\n"
+        "                costs more\n"
+        "                stat: idle CPUs cannot be seen, so\n"
+    ) in printed
+
+
 SENTENCE = (
     "Thread 4711 on CPU 1 waits, and where it may run there is no CPU that would give it noticeably "
     "more. It ran 25% and waited 75% of the time."
@@ -347,6 +397,29 @@ def test_manual_explains_every_column_in_order(verb, text):
     assert [name for line in explained for name in line.split(" , ")] == columns
 
 
+def test_manual_explains_every_line_of_status_in_order(path, stand_in):
+    section = manual().split(".It Cm status")[1].split(".It Cm cpus")[0]
+    explained = re.findall(r"^\.It Sy (.*)$", section, re.M)
+    keys = re.findall(r"^ *(\w+): ", said(run(path, "status")), re.M)
+    assert explained == [key for key in keys if key not in ("taskstats", "hwloc")]
+
+
+def headers(text):
+    return re.split(r" {2,}", plain(text).splitlines()[0].strip())
+
+
+@pytest.mark.parametrize(("verb", "text"), [("cpus", CPUS_TEXT), ("threads", THREADS_TEXT)])
+def test_manual_says_which_columns_go_first(path, stand_in, verb, text):
+    """As the terminal gets narrower by what the narrowest column takes."""
+    gone = []
+    for columns in range(98, 26, -3):
+        shown = headers(on_terminal(path, verb, columns=columns))
+        gone += [name for name in headers(text)[:-1] if name not in [*shown, *gone]]
+    section = manual().split(f".It Cm {verb}")[1].split(".It Cm")[0]
+    (told,) = re.findall(r"left out, in this order:\n\.Sy (.*) \.$", section, re.M)
+    assert told.split(" , ") == gone
+
+
 def test_manual_shows_a_line_of_monitor():
     assert MOVED_TEXT in manual().replace("\\e\n    ", "")
 
@@ -365,7 +438,14 @@ def test_manual_names_every_reason():
         ({"result": "foreign"}, "not moved from CPU 0 to 1 (somebody else has set its affinity): "),
         ({"result": "noRoom"}, "not moved from CPU 0 to 1 (the ledger is full): "),
         ({"result": "melted"}, "not moved from CPU 0 to 1 (melted): "),
-        ({"reason": "rotate", "gain": 0.08}, ": rotate, 0.08s of lag ("),
+        ({"reason": "rotate", "gain": 0.08}, ": rotate, taking turns: one is 0.08s behind ("),
+        (
+            {"gain": 1.0, "loadFrom": 5.99, "loadTo": 8.02},
+            ": balance, as good as 1.00 competitors fewer by weight or speed (load 5.99, there 8.02)",
+        ),
+        ({"gain": 1.0, "loadFrom": 2.0, "loadTo": 2.0}, " fewer by weight or speed ("),
+        ({"gain": 1.0, "loadFrom": 2.01, "loadTo": 2.0}, ", 1.00 competitors fewer (load 2.01"),
+        ({"reason": "chain", "loadTo": 9.0}, ": chain, 3.00 competitors fewer in all ("),
         ({"reason": "stuck"}, ": stuck, 3.00 competitors fewer ("),
     ],
 )
@@ -550,20 +630,32 @@ def test_j_is_pretty_on_a_terminal(path, stand_in):
     ],
 )
 def test_choice_of_threads(path, stand_in, arguments, parameters):
-    run(path, *arguments)
+    run(path, *arguments, "--no-legend")
     assert [call["parameters"] for call in stand_in.calls] == [parameters]
 
 
 @pytest.mark.parametrize("verb", ["threads", "explain"])
 def test_a_process_is_said_to_be_its_first_thread(path, verb):
-    answers = {"ListThreads": [THREADS[0]], "Explain": [{"thread": THREADS[0]["thread"]}]}
-    with StandIn(path, answers):
+    """Though there is no end to its threads."""
+    answers = {
+        "ListThreads": lambda asked: [THREADS[0], ENDLESS] if "pid" in asked else [THREADS[0]],
+        "Explain": [{"thread": THREADS[0]["thread"]}],
+    }
+    with StandIn(path, answers) as stand_in:
         done = run(path, verb, "4711")
+    assert stand_in.calls[1]["parameters"] == {"pid": 4711, "all": True}
     assert done.returncode == 0
     assert done.stderr == (
         "this is thread 4711 alone; all threads of process 4711: "
         f"balancectl {verb} -a 4711\n"
     )
+
+
+@pytest.mark.parametrize("verb", ["threads", "explain"])
+def test_a_process_of_one_thread_is_that_thread(path, verb):
+    answers = {"ListThreads": [THREADS[0]], "Explain": [{"thread": THREADS[0]["thread"]}]}
+    with StandIn(path, answers):
+        said(run(path, verb, "4711"))
 
 
 @pytest.mark.parametrize("arguments", [["threads", "4713"], ["threads", "-a", "4711"]])
@@ -592,6 +684,23 @@ def test_explain_a_thread_that_is_none(path):
     assert done.stderr == "there is no thread 4711, or it is none that you may see\n"
 
 
+@pytest.mark.parametrize(("sees_all", "suffix"), [(True, ""), (False, ", or it is none that you may see")])
+@pytest.mark.parametrize(
+    ("arguments", "tid", "words"),
+    [
+        (["explain", "7"], {"tid": 7}, "there is no thread 7"),
+        (["threads", "7"], {"tid": 7}, "there is no thread 7"),
+        (["threads", "-a", "7"], {}, "there is no such process"),
+        (["explain", "-a", "7", "-j"], {}, "there is no such process"),
+    ],
+)
+def test_who_sees_all_is_not_told_of_more(path, sees_all, suffix, arguments, tid, words):
+    answers = {"*": [Error("io.balancerd.NoSuchThread", tid)], "GetStatus": [{**STATUS, "seesAll": sees_all}]}
+    with StandIn(path, answers):
+        done = run(path, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{words}{suffix}\n")
+
+
 def test_no_threads_are_no_failure(path):
     with StandIn(path, {"ListThreads": [Error("io.balancerd.NoSuchThread")]}):
         assert said(run(path, "threads", "-j")) == "[]\n"
@@ -600,11 +709,17 @@ def test_no_threads_are_no_failure(path):
         done = run(path, "threads")
         assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
         assert done.stderr == (
-            "no thread that you may see is watched now; all that are known: "
-            "balancectl threads --all\n"
+            "no thread that you may see has run or waited lately, so none is watched; --all lists "
+            "those that are not watched\n"
         )
         assert run(path, "threads", "4711").returncode == 1
         assert run(path, "threads", "-a", "4711").returncode == 1
+
+
+def test_no_threads_of_anybody(path):
+    answers = {"ListThreads": [Error("io.balancerd.NoSuchThread")], "GetStatus": [STATUS]}
+    with StandIn(path, answers):
+        assert run(path, "threads").stderr.startswith("no thread has run or waited lately, so ")
 
 
 # A daemon that is not there, or says no.
@@ -612,21 +727,51 @@ def test_no_threads_are_no_failure(path):
 def test_no_daemon(path):
     done = run(path)
     assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"balancerd does not run ({path}: No such file or directory)\n"
+
+
+DEFAULT_SOCKET = "/run/balancerd/io.balancerd"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    ("booted", "hint"),
+    [("mkdir -p /run/systemd/system", "; start it with: systemctl start balancerd"), ("true", "")],
+)
+@pytest.mark.parametrize("arguments", [[], ["--socket", DEFAULT_SOCKET]])
+def test_how_to_start_it_is_said_where_it_is_a_service(booted, hint, arguments):
+    done = run(
+        None, *arguments, prefix=in_mount_namespace(f"mount -t tmpfs -o size=1m none /run\n{booted}")
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"balancerd does not run ({DEFAULT_SOCKET}: No such file or directory){hint}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_default_socket_of_a_daemon_that_was_killed(path):
+    abandon(path)
+    script = f"mount -t tmpfs -o size=1m none /run\nmkdir /run/balancerd\ntouch {DEFAULT_SOCKET}\nmount --bind {path} {DEFAULT_SOCKET}"
+    done = run(None, prefix=in_mount_namespace(script))
+    assert done.returncode == 1
     assert done.stderr == (
-        f"balancerd does not run ({path}: No such file or directory); "
-        "start it with: systemctl start balancerd\n"
+        f"balancerd was killed ({DEFAULT_SOCKET}: Connection refused); its next start gives back what "
+        "it left narrow, or: balancerd --restore\n"
     )
 
 
+def abandon(path):
+    """A socket that nobody listens at."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+
+
 def test_stale_socket(path):
-    sock = socket.socket(socket.AF_UNIX)
-    sock.bind(str(path))
-    sock.close()
+    abandon(path)
     done = run(path)
     assert done.returncode == 1
     assert done.stderr == (
-        f"balancerd does not run ({path}: Connection refused); "
-        "start it with: systemctl start balancerd\n"
+        f"balancerd was killed ({path}: Connection refused); its next start gives back what it left "
+        "narrow, or: balancerd --restore --runtime-dir DIR\n"
     )
 
 
@@ -657,7 +802,7 @@ REFUSALS = [
     ),
     (
         Error("io.balancerd.NoSuchThread"),
-        "there is no such thread, or it is none that you may see\n",
+        "there is no such process, or it is none that you may see\n",
     ),
     (
         Error("io.balancerd.TooManyConnections", {"limit": 32}),
@@ -666,15 +811,15 @@ REFUSALS = [
     ),
     (
         Error("io.balancerd.InvalidConfiguration", {"file": "/etc/x", "line": 3, "column": 9, "expected": "a value"}),
-        "/etc/x:3:9: expected a value\nthe settings stay as they were\n",
+        "/etc/x:3:9: expected a value\nthe settings stay as they were; there may be more: balancerd --check\n",
     ),
     (
         Error("io.balancerd.InvalidConfiguration", {"file": "/etc/x", "pointer": "/a/0", "expected": "true or false"}),
-        "/etc/x: /a/0: expected true or false\nthe settings stay as they were\n",
+        "/etc/x: /a/0: expected true or false\nthe settings stay as they were; there may be more: balancerd --check\n",
     ),
     (
         Error("io.balancerd.InvalidConfiguration", {"file": "/etc/x", "pointer": "", "expected": "an object"}),
-        "/etc/x: expected an object\nthe settings stay as they were\n",
+        "/etc/x: expected an object\nthe settings stay as they were; there may be more: balancerd --check\n",
     ),
     (Error("io.balancerd.InvalidMessage", {"reason": "x"}), "balancerd did not understand: x\n"),
     (
@@ -1014,16 +1159,24 @@ def test_empty_path_of_the_daemon_is_none():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["frobnicate"], 'there is no command "frobnicate"'),
+        (
+            ["frobnicate"],
+            'there is no command "frobnicate"; there are status, cpus, threads, monitor, explain, reload, check',
+        ),
+        (["stat"], 'there is no command "stat"'),
+        (["help", "stat"], 'there is no command "stat"'),
+        (["--socket="], '--socket "": expected a path'),
         (["--frobnicate"], "frobnicate"),
         (["status", "x"], 'unexpected argument "x"'),
         (["threads", "1", "2"], 'unexpected argument "2"'),
-        (["threads", "x"], "threads x: expected a PID"),
-        (["threads", "0"], "threads 0: expected a PID"),
-        (["threads", "-1"], "1"),
-        (["threads", "99999999999"], "expected a PID"),
-        (["threads", "-a"], "threads --all-tasks: which PID?"),
-        (["explain"], "explain: which PID?"),
+        (["threads", "x"], "threads x: expected the number of a thread"),
+        (["threads", "0"], "threads 0: expected the number of a thread"),
+        (["threads", "-a", "x"], "threads x: expected the number of a process"),
+        (["threads", "-1"], "no option -1; threads and processes have numbers from 1 on"),
+        (["explain", "-90"], "no option -9; threads and processes have numbers from 1 on"),
+        (["threads", "99999999999"], "expected the number of a thread"),
+        (["threads", "-a"], "threads --all-tasks: which process? Give its number"),
+        (["explain"], "explain: which thread? Give its number"),
         (["explain", "1", "-n", "1"], "explain takes no --count"),
         (["check", "-j"], "check takes no -j"),
         (["-n", "1"], "status takes no --count"),
@@ -1049,7 +1202,7 @@ def help_text(*verb):
 
 def listed(text):
     """Commands, long options and letters of a help."""
-    verbs = re.findall(r"^  ([a-z]+)(?: \[?PID\]?)?  +", text, re.M)
+    verbs = re.findall(r"^  ([a-z]+)(?: \[?TID\]?)?  +", text, re.M)
     rows = re.findall(r"^  (?:(-\w),? )? *(?:--([a-z-]+))?(?: [A-Z]+)?  +\S", text, re.M)
     return verbs, {name for _letter, name in rows if name}, {letter for letter, _name in rows if letter}
 
@@ -1087,8 +1240,13 @@ def test_parser_takes_what_the_help_lists():
 
 def test_help_of_a_command():
     text = help_text("threads")
-    assert text.startswith("balancectl threads [OPTION...] [PID]\n\nList threads")
+    assert text.startswith("balancectl threads [OPTION...] [TID]\n\nList threads")
     assert said(run(None, "threads", "-h")) == text
+    assert said(run(None, "help", "threads")) == text
+
+
+def test_help_is_a_command_too():
+    assert said(run(None, "help")) == help_text()
 
 
 def test_version():
@@ -1197,6 +1355,9 @@ def test_bash_offers_what_the_help_lists():
         (["--socket", "cpus", "thr"], ["threads"]),
         (["", "thr"], ["threads"]),
         (["explain", "-a", str(os.getpid())], [str(os.getpid())]),
+        (["check", "--json", ""], []),
+        (["reload", "--config-dir", "/pro"], []),
+        (["--json", ""], ["short", "pretty", "off"]),
     ],
 )
 def test_bash_offers_values(words, expected):

@@ -64,7 +64,7 @@ def test_status(path, observer):
     text = said(run(path))
     assert "        Daemon: balancerd " in text
     assert f", PID {observer.process.pid}, observing only: it moves nothing\n" in text
-    assert re.search(r"^       Running: for \S+( \S+)?, since \d{4}-\d\d-\d\d ", text, re.M)
+    assert re.search(r"^       Running: for [^,]+, since \d{4}-\d\d-\d\d ", text, re.M)
     assert text.count("\n") >= 9
     assert " - " not in text
 
@@ -96,12 +96,11 @@ def test_threads_are_ordered_by_number(path):
 def test_one_thread(path):
     with sleeper() as process:
         (thread,) = as_json(path, "threads", str(process.pid))
-        done = run(path, "threads", str(process.pid))
+        text = said(run(path, "threads", str(process.pid)))
     assert (thread["tid"], thread["pid"]) == (process.pid, process.pid)
     assert thread["uid"] == os.geteuid()
-    row = done.stdout.splitlines()[1].split()
+    row = text.splitlines()[1].split()
     assert row[:3] == [str(process.pid), str(process.pid), str(os.geteuid())]
-    assert done.stderr.startswith(f"this is thread {process.pid} alone; ")
 
 
 def test_all_threads_of_a_process(path):
@@ -111,8 +110,12 @@ def test_all_threads_of_a_process(path):
         expected = tids(process.pid)
         other = next(tid for tid in expected if tid != process.pid)
         (thread,) = as_json(path, "threads", str(other))
-        # Another thread than the first is no process: nothing is unclear.
-        said(run(path, "threads", str(other)))
+        for verb in ("threads", "explain"):
+            done = run(path, verb, str(process.pid))
+            assert done.returncode == 0
+            assert done.stderr.startswith(f"this is thread {process.pid} alone; ")
+            # Another thread than the first is no process: nothing is unclear.
+            said(run(path, verb, str(other)))
     assert listed == expected
     assert len(expected) == 5
     assert (thread["tid"], thread["pid"]) == (other, process.pid)
@@ -143,7 +146,9 @@ def test_thread_that_is_none(path, arguments):
         pass
     done = run(path, *arguments, str(process.pid))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("there is no ")
+    unseen = "" if as_json(path, "status")["seesAll"] else ", or it is none that you may see"
+    words = "such process" if "-a" in arguments else f"thread {process.pid}"
+    assert done.stderr == f"there is no {words}{unseen}\n"
 
 
 def test_name_with_foreign_bytes(path):
@@ -186,7 +191,7 @@ def test_daemon_that_was_killed(path, observer):
     observer.stop(signal.SIGKILL)
     done = run(path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"balancerd does not run ({path}: Connection refused); ")
+    assert done.stderr.startswith(f"balancerd was killed ({path}: Connection refused); ")
 
 
 def test_daemon_that_hangs(path, observer):
@@ -249,7 +254,7 @@ def test_bad_configuration(folder, path, text, fault):
     line, rest = done.stderr.split("\n", 1)
     assert (done.returncode, done.stdout) == (1, "")
     assert line.startswith(f"{folder}/{configuration.MAIN}{fault}")
-    assert rest == "the settings stay as they were\n"
+    assert rest == "the settings stay as they were; there may be more: balancerd --check\n"
     assert checked.returncode == 1
     assert line in checked.stdout.splitlines() + checked.stderr.splitlines()
 

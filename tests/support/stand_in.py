@@ -8,7 +8,8 @@
 A method's answer is a list of what is done when it is called: a dict is a reply with these parameters,
 Error an error, Bytes are sent as they are, CLOSE ends the connection, SILENCE says nothing more. All
 replies of a list but the last one announce that others follow, and the last one too where ENDLESS
-stands behind it. "*" answers every other method.
+stands behind it. A function is given the call's parameters and returns such a list. "*" answers every other
+method.
 """
 
 import contextlib
@@ -97,11 +98,14 @@ class StandIn:
             text, _nul, received = received.partition(b"\0")
             call = json.loads(text)
             self.calls.append(call)
-            if self._answer(connection, call["method"].removeprefix(INTERFACE)) == CLOSE:
+            if self._answer(connection, call) == CLOSE:
                 return
 
-    def _answer(self, connection, method):
+    def _answer(self, connection, call):
+        method = call["method"].removeprefix(INTERFACE)
         steps = self._answers.get(method, self._answers.get("*"))
+        if callable(steps):
+            steps = steps(call.get("parameters") or {})
         if steps is None:
             steps = [Error("org.varlink.service.MethodNotFound", {"method": INTERFACE + method})]
         for number, step in enumerate(steps):
