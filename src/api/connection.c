@@ -98,6 +98,11 @@ int connection_reply(struct connection *c, json_t *parameters, bool continues)
         return c->mute ? 0 : put_reply(c, &reply);
 }
 
+bool connection_is_full(const struct connection *c)
+{
+        return varlink_stream_pending(&c->stream) > VARLINK_OUTPUT_MAX - VARLINK_MESSAGE_MAX;
+}
+
 int connection_refuse(struct connection *c, const char *error, json_t *parameters)
 {
         json_auto_t *owned = parameters;

@@ -23,7 +23,7 @@ enum progress {
 
 /* Makes the replies of a call that has many. Embedded in what it needs for that. */
 struct producer {
-        /* Puts some replies, not more than fit in half of VARLINK_OUTPUT_MAX. Returns an enum
+        /* Puts some replies, until connection_is_full() at most. Returns an enum
          * progress, or a negative errno that ends the connection. */
         int (*produce)(struct producer *producer, struct connection *connection);
         void (*free)(struct producer *producer);
@@ -68,5 +68,8 @@ nsec_t connection_look(struct connection *connection, nsec_t now);
  * ends the connection. */
 int connection_reply(struct connection *connection, json_t *parameters, bool continues);
 int connection_refuse(struct connection *connection, const char *error, json_t *parameters);
+/* Whether so much waits to be sent that one more of the longest replies might not fit: a producer
+ * goes on in its next turn. */
+bool connection_is_full(const struct connection *connection);
 /* What came is no call: says so, and closes. */
 int connection_reject(struct connection *connection, const char *fault);

@@ -67,20 +67,32 @@ static void subscription_free(struct producer *producer)
         free(s);
 }
 
-static int fall_behind(const struct subscription *s)
+/* A ring of SIZE, to which COUNT were added, has overwritten what was to be told next: goes on with
+ * the oldest that is left, and returns how many were lost. */
+static uint64_t skip_lost(uint64_t *next, uint64_t count, unsigned size)
 {
-        s->connection->dropped_for = "does not read";
-        return -ENOBUFS;
+        uint64_t oldest = count > size ? count - size : 0;
+        uint64_t n_lost = oldest - MIN(oldest, *next);
+
+        *next += n_lost;
+        return n_lost;
+}
+
+static int tell_lost(const struct subscription *s, uint64_t n)
+{
+        return connection_reply(s->connection, json_pack("{s:I}", "lost", (json_int_t)n), true);
 }
 
 /* Tells the next decision, where the caller may see it. */
 static int tell_decision(struct subscription *s, const struct decisions *decisions)
 {
-        const struct decision *decision = decisions_get(decisions, s->n_decisions++);
+        uint64_t n_lost = skip_lost(&s->n_decisions, decisions_count(decisions), DECISIONS_MAX);
         struct connection *connection = s->connection;
+        const struct decision *decision;
 
-        if (!decision)
-                return fall_behind(s);
+        if (n_lost > 0)
+                return tell_lost(s, n_lost);
+        decision = decisions_get(decisions, s->n_decisions++);
         if (!server_shows(connection->server, &connection->peer, decision->uid))
                 return 0;
         return connection_reply(connection,
@@ -89,16 +101,14 @@ static int tell_decision(struct subscription *s, const struct decisions *decisio
 
 static int tell_notice(struct subscription *s)
 {
-        struct connection *connection = s->connection;
-        uint64_t number = s->n_notices++;
+        const struct monitor *monitor = s->monitor;
+        uint64_t n_lost = skip_lost(&s->n_notices, monitor->n_notices, MONITOR_NOTICES);
+        json_t *notice;
 
-        if (s->monitor->n_notices - number > MONITOR_NOTICES)
-                return fall_behind(s);
-        if (!server_shows_all(connection->server, &connection->peer))
-                return 0;
-        return connection_reply(
-                connection,
-                json_pack("{s:O}", "notice", s->monitor->notices[number % MONITOR_NOTICES]), true);
+        if (n_lost > 0)
+                return tell_lost(s, n_lost);
+        notice = monitor->notices[s->n_notices++ % MONITOR_NOTICES];
+        return connection_reply(s->connection, json_pack("{s:O}", "notice", notice), true);
 }
 
 static int tell_ready(struct subscription *s)
@@ -112,6 +122,8 @@ static int subscription_produce(struct producer *producer, struct connection *co
         struct subscription *s = CONTAINER_OF(producer, struct subscription, producer);
         const struct decisions *decisions = balancer_decisions(connection->server->host.balancer);
 
+        if (!server_shows_all(connection->server, &connection->peer))
+                s->n_notices = s->monitor->n_notices; /* none is for the caller */
         for (unsigned i = 0; i < TOLD_PER_TURN; i++) {
                 int r;
 

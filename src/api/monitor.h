@@ -3,8 +3,8 @@
 
 /*
  * Those who called Monitor. Decisions are not copied for them: each keeps its place in the
- * balancer's ring, and who falls behind by the whole of it is dropped. Notices have a small ring of
- * their own.
+ * balancer's ring, and who falls behind by the whole of it is told how many it lost. Notices have a
+ * small ring of their own. Who does not read at all is dropped by its connection.
  */
 
 #include <jansson.h>

@@ -32,8 +32,8 @@ static const char *explain(enum verdict verdict)
         case VERDICT_SETTLING:
                 return "waits, but was moved a moment ago, and is given time to settle";
         case VERDICT_PATIENT:
-                return "waits on a CPU that the kernel balances, but not for long enough to be "
-                       "called stuck";
+                return "waits on a CPU that the kernel balances, but not hard enough, or not for "
+                       "long enough, to be called stuck";
         case VERDICT_NOWHERE_BETTER:
                 return "waits, but where it may run there is no CPU that would give it noticeably "
                        "more";

@@ -111,7 +111,7 @@ static int thread_list_produce(struct producer *producer, struct connection *con
 {
         struct thread_list *list = CONTAINER_OF(producer, struct thread_list, producer);
 
-        for (unsigned i = 0; i < THREADS_PER_TURN; i++) {
+        for (unsigned i = 0; i < THREADS_PER_TURN && !connection_is_full(connection); i++) {
                 pid_t tid = next_tid(list, connection->server->host.balancer);
                 int r;
 
@@ -153,10 +153,13 @@ int method_list_threads(const struct call *call)
         return call_produce(call, &list->producer);
 }
 
-/* Whether the decision was about this very thread, and not about an earlier one of its number. */
-static bool concerns(const struct decision *decision, const struct thread_view *view)
+/* Whether the decision was about this very thread, and not about an earlier one of its number, and
+ * at a time when the caller might see it: it may have had another user then. */
+static bool concerns(const struct decision *decision, const struct thread_view *view,
+                     const struct connection *connection)
 {
-        return decision->tid == view->tid && decision->start_ticks == view->start_ticks;
+        return decision->tid == view->tid && decision->start_ticks == view->start_ticks &&
+               server_shows(connection->server, &connection->peer, decision->uid);
 }
 
 /* How many decisions fit into a message with the thread: on very large machines the affinity alone
@@ -171,9 +174,10 @@ static size_t decisions_that_fit(const json_t *thread)
 }
 
 /* The last decisions about the thread, N at most, the oldest first. */
-static json_t *encode_decisions(const struct decisions *decisions, const struct thread_view *view,
+static json_t *encode_decisions(const struct connection *connection, const struct thread_view *view,
                                 size_t n)
 {
+        const struct decisions *decisions = balancer_decisions(connection->server->host.balancer);
         json_auto_t *array = json_array();
         uint64_t number = decisions_count(decisions);
 
@@ -182,7 +186,7 @@ static json_t *encode_decisions(const struct decisions *decisions, const struct 
 
                 if (!decision)
                         break;
-                if (concerns(decision, view) &&
+                if (concerns(decision, view, connection) &&
                     json_array_insert_new(array, 0, encode_decision(decision)) < 0)
                         return NULL;
         }
@@ -191,7 +195,6 @@ static json_t *encode_decisions(const struct decisions *decisions, const struct 
 
 int method_explain(const struct call *call)
 {
-        const struct decisions *decisions = balancer_decisions(call->server->host.balancer);
         _cleanup_(thread_view_done) struct thread_view view = {0};
         json_auto_t *thread = NULL;
         pid_t tid = 0;
@@ -210,6 +213,7 @@ int method_explain(const struct call *call)
         sentence_explain(&view, text);
         thread = encode_thread(&view, server_now(call->server));
         return call_reply(
-                call, json_pack("{s:O, s:s, s:o}", "thread", thread, "text", text, "decisions",
-                                encode_decisions(decisions, &view, decisions_that_fit(thread))));
+                call,
+                json_pack("{s:O, s:s, s:o}", "thread", thread, "text", text, "decisions",
+                          encode_decisions(call->connection, &view, decisions_that_fit(thread))));
 }

@@ -135,3 +135,9 @@ void print_notice(const struct terminal *terminal, const json_t *notice)
         printf("%s%s %s: %s%s\n", terminal_on(terminal, colour), moment(notice, time),
                level_name(notice), field_text(notice, "text", "-"), terminal_off(terminal, colour));
 }
+
+void print_lost(const struct terminal *terminal, int64_t n)
+{
+        printf("%s%lld events came too fast, and are not shown%s\n",
+               terminal_on(terminal, COLOUR_BAD), (long long)n, terminal_off(terminal, COLOUR_BAD));
+}

@@ -12,4 +12,6 @@
 void print_decision(const struct terminal *terminal, const json_t *decision);
 
 /* "Nov 23 15:04:05.123 notice: what it says" */
+/* N events came faster than they were read. */
+void print_lost(const struct terminal *terminal, int64_t n);
 void print_notice(const struct terminal *terminal, const json_t *notice);

@@ -33,13 +33,15 @@ static int await_reply(const struct session *session)
 static bool is_event(const json_t *reply)
 {
         return json_is_object(json_object_get(reply, "decision")) ||
-               json_is_object(json_object_get(reply, "notice"));
+               json_is_object(json_object_get(reply, "notice")) ||
+               json_is_integer(json_object_get(reply, "lost"));
 }
 
 static int print_event(const struct request *request, const json_t *reply)
 {
         const json_t *decision = json_object_get(reply, "decision");
         const json_t *notice = json_object_get(reply, "notice");
+        int64_t n_lost;
 
         if (request->json != JSON_MODE_OFF)
                 return print_json(reply, request->json);
@@ -47,6 +49,8 @@ static int print_event(const struct request *request, const json_t *reply)
                 print_decision(&request->terminal, decision);
         if (json_is_object(notice))
                 print_notice(&request->terminal, notice);
+        if (field_integer(reply, "lost", &n_lost))
+                print_lost(&request->terminal, n_lost);
         return 0;
 }
 

@@ -184,6 +184,8 @@ static void read_switches(struct balancer *b, struct decision *decision)
         decision->has_switches = r == 0;
 }
 
+/* Whose thread it is decides who may be told: it is asked while the thread is known to be the one
+ * that is meant; later it may be gone, and its number another's. */
 static struct decision decide(struct balancer *b, const struct hot *hot, const struct move *move)
 {
         const struct topology *topology = b->sampler.topology;
@@ -197,21 +199,20 @@ static struct decision decide(struct balancer *b, const struct hot *hot, const s
                 .from = topology->cpus[move->from].id,
                 .to = topology->cpus[move->to].id,
                 .reason = move->reason,
-                .chain = move->chain,
+                .chain = move->chain > 0 ? b->n_chains + move->chain : 0,
                 .gain = move->gain,
                 .load_from = move->load_from,
                 .load_to = move->load_to,
         };
 
         memcpy(decision.comm, hot->stat.comm, sizeof(decision.comm));
+        (void)b->kernel->ops->read_owner(b->kernel, decision.tgid, decision.tid, &decision.uid);
         return decision;
 }
 
-/* The switches are read for what is told only: that opens a file. Whose thread it is decides who
- * may be told; later it may be gone. */
+/* The switches are read for what is told only: that opens a file. */
 static void tell(struct balancer *b, struct decision *decision)
 {
-        (void)b->kernel->ops->read_owner(b->kernel, decision->tgid, decision->tid, &decision->uid);
         read_switches(b, decision);
         decisions_add(b->decisions, decision);
         if (b->options.on_decision)
@@ -263,6 +264,7 @@ static int submit(struct balancer *b, struct hot *hot, const struct move *move)
                 .from = b->sampler.topology->cpus[move->from].id,
                 .to = b->sampler.topology->cpus[move->to].id,
         };
+        struct decision decision = decide(b, hot, move);
         unsigned number;
         int r;
 
@@ -278,7 +280,7 @@ static int submit(struct balancer *b, struct hot *hot, const struct move *move)
                 mover_request_done(&request);
                 return r == -EBUSY ? 0 : r; /* it is being stopped */
         }
-        b->flights[number] = (struct flight){.used = true, .decision = decide(b, hot, move)};
+        b->flights[number] = (struct flight){.used = true, .decision = decision};
         hot->in_flight = true;
         return 0;
 }
@@ -375,6 +377,7 @@ static int update_lags(struct balancer *b, struct snapshot *snapshot)
 
 static int decide_all(struct balancer *b, struct snapshot *snapshot)
 {
+        unsigned last_chain = 0;
         int r;
 
         r = update_lags(b, snapshot);
@@ -384,7 +387,11 @@ static int decide_all(struct balancer *b, struct snapshot *snapshot)
         if (r < 0)
                 return r;
         b->counts.n_plans++;
-        return carry_out(b);
+        r = carry_out(b);
+        for (unsigned i = 0; i < b->plan.n_moves; i++)
+                last_chain = MAX(last_chain, b->plan.moves[i].chain);
+        b->n_chains += last_chain;
+        return r;
 }
 
 /* Tells once of a move that the kernel does not finish. */
@@ -605,7 +612,6 @@ void balancer_domains_changed(struct balancer *b)
 void balancer_set_settings(struct balancer *b, const struct settings *settings)
 {
         b->n_changes++;
-        b->options.settings = *settings;
         sampler_set_settings(&b->sampler, settings);
 }
 

@@ -16,12 +16,12 @@ struct decision {
         nsec_t at; /* CLOCK_MONOTONIC, when it was carried out (observing: made) */
         pid_t tgid, tid;
         uint64_t start_ticks;        /* of the thread: a later one may have its number */
-        uid_t uid;                   /* effective; UID_UNKNOWN: it was gone */
+        uid_t uid;                   /* effective, when it was decided; UID_UNKNOWN: it was gone */
         char comm[KERNEL_COMM_SIZE]; /* foreign bytes: escape before showing */
         int prio;                    /* as the kernel counts: 120 + nice, 99 - rt_priority */
         unsigned from, to;           /* CPU numbers */
         enum move_reason reason;
-        unsigned chain; /* of this plan; 0: none */
+        unsigned chain; /* one number for all its hops, not used again; 0: none */
         float gain;
         float load_from, load_to; /* demand on both CPUs before, in threads */
         bool has_switches;        /* `switches` could be read */

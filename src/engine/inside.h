@@ -26,6 +26,7 @@ struct balancer {
         unsigned lags_capacity;
         struct flight *flights; /* by the cookie of the request */
         unsigned flights_capacity;
+        unsigned n_chains; /* of all plans so far: their numbers begin behind it */
         nsec_t stuck_told; /* since when the stuck move was under way that was told last */
         nsec_t interval;   /* between the last two samples; 0: there was one only */
         struct balancer_counts counts;

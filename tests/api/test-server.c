@@ -408,20 +408,127 @@ static void test_monitor_tells_notices_to_those_who_see_all(void **state)
         assert_string_equal(stage->last_notice, "invalid message");
 }
 
-/* More decisions than the ring has, while the client does not read. */
-static void test_subscriber_that_falls_behind_is_dropped(void **state)
+/* The next reply's field, a number. */
+static json_int_t hear_integer(struct client *client, const char *field)
+{
+        struct varlink_reply reply = {0};
+        json_int_t value;
+
+        hear(client, &reply);
+        assert_true(json_is_integer(json_object_get(reply.parameters, field)));
+        value = json_integer_value(json_object_get(reply.parameters, field));
+        varlink_reply_done(&reply);
+        return value;
+}
+
+/* More than the rings have, at once: whoever reads is told how many it lost, and the rest. */
+static void test_subscriber_that_falls_behind_is_told(void **state)
 {
         struct stage *stage = *state;
         _cleanup_client_ struct client c = connect_as(stage, &root);
         const struct notice notice = {.text = "again"};
+        bool continues;
+
+        forget_decisions(stage);
+        say(&c, MONITOR);
+        assert_field(&c, "ready", true);
+        for (unsigned i = 0; i < MONITOR_NOTICES + 3; i++)
+                monitor_tell_notice(&stage->server->monitor, &notice);
+        assert_int_equal(hear_integer(&c, "lost"), 3);
+        for (unsigned i = 0; i < MONITOR_NOTICES; i++)
+                assert_field(&c, "notice", true);
+        assert_silence(&c);
+        decide_times(stage, DECISIONS_MAX + 5);
+        monitor_tell_decision(&stage->server->monitor);
+        assert_int_equal(hear_integer(&c, "lost"), 5);
+        for (unsigned i = 5; i < DECISIONS_MAX + 5; i++)
+                assert_int_equal(hear_number(&c, &continues), i);
+        assert_silence(&c);
+        assert_int_equal(stage->n_notices, 0); /* nobody was dropped */
+}
+
+/* Notices that it is not told are no loss to it. */
+static void test_subscriber_does_not_lose_what_is_not_for_it(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &owner);
+        const struct notice notice = {.text = "again"};
 
         say(&c, MONITOR);
         assert_field(&c, "ready", true);
-        for (unsigned i = 0; i <= MONITOR_NOTICES; i++)
+        for (unsigned i = 0; i < MONITOR_NOTICES + 3; i++)
                 monitor_tell_notice(&stage->server->monitor, &notice);
-        assert_closed(&c);
-        assert_string_equal(stage->last_notice, "does not read");
-        assert_null(stage->server->connections);
+        assert_silence(&c);
+        assert_non_null(stage->server->connections);
+}
+
+/* What was decided about a thread while it was another user's is not told to its present one. */
+static void test_explain_tells_what_the_caller_might_see(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client own = connect_as(stage, &owner);
+        _cleanup_client_ struct client all = connect_as(stage, &root);
+        const struct thread *thread =
+                threads_find(&stage->balancer->sampler.threads, sim_kernel_tid(0));
+        struct decision decision = {.tid = thread->tid, .start_ticks = thread->start_ticks};
+        struct varlink_reply reply = {0};
+        char text[128];
+
+        forget_decisions(stage);
+        decisions_add(stage->balancer->decisions, &decision);
+        decision.uid = stranger.uid;
+        decisions_add(stage->balancer->decisions, &decision);
+        (void)snprintf(text, sizeof(text),
+                       "{\"method\":\"io.balancerd.Explain\",\"parameters\":{\"tid\":%d}}",
+                       thread->tid);
+        say(&own, text);
+        hear(&own, &reply);
+        assert_int_equal(json_array_size(json_object_get(reply.parameters, "decisions")), 1);
+        varlink_reply_done(&reply);
+        say(&all, text);
+        hear(&all, &reply);
+        assert_int_equal(json_array_size(json_object_get(reply.parameters, "decisions")), 2);
+        varlink_reply_done(&reply);
+}
+
+static int wide_affinity(struct kernel *kernel, pid_t tid, struct cpuset *ret)
+{
+        _cleanup_cpuset_ struct cpuset wide = {0};
+
+        (void)kernel;
+        (void)tid;
+        for (unsigned cpu = 0; cpu < CPUSET_MAX; cpu += 2)
+                if (cpuset_add(&wide, cpu) < 0)
+                        return -ENOMEM;
+        *ret = TAKE_CPUSET(wide);
+        return 0;
+}
+
+/* Threads with masks that take 20 kB each, of which a turn's number would not fit at once. */
+static void test_lists_of_wide_masks(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        const struct kernel_ops *ops = stage->kernel->ops;
+        static struct kernel_ops wide; /* outlives a failure */
+        unsigned n = 0;
+
+        wide = *ops;
+        wide.get_affinity = wide_affinity;
+        stage->kernel->ops = &wide;
+        say(&c, LIST_ALL);
+        for (bool continues = true; continues; n++) {
+                struct varlink_reply reply = {0};
+
+                stage_run(stage);
+                if (!take(&c, &reply)) /* half of it was in the socket */
+                        hear(&c, &reply);
+                assert_null(reply.error);
+                continues = reply.continues;
+                varlink_reply_done(&reply);
+        }
+        stage->kernel->ops = ops;
+        assert_int_equal(n, STAGE_HOGS + STAGE_SLEEPERS);
 }
 
 /* What does not fit into the socket waits, bounded, and the next call is not read before. */
@@ -635,7 +742,10 @@ int main(void)
                 TEST(test_history_is_of_what_the_caller_may_see),
                 TEST(test_history_ends_while_more_is_decided),
                 TEST(test_monitor_tells_notices_to_those_who_see_all),
-                TEST(test_subscriber_that_falls_behind_is_dropped),
+                TEST(test_subscriber_that_falls_behind_is_told),
+                TEST(test_subscriber_does_not_lose_what_is_not_for_it),
+                TEST(test_explain_tells_what_the_caller_might_see),
+                TEST(test_lists_of_wide_masks),
                 TEST(test_reader_that_does_not_read_is_dropped),
                 TEST(test_slow_reader_loses_nothing),
                 TEST(test_silent_clients_are_dropped),

@@ -3,11 +3,14 @@
 /* What is told of a balancer and its threads, over a simulated machine of two CPUs. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/macro.h"
@@ -29,7 +32,11 @@ struct bench {
         struct balancer *balancer;
         struct settings settings;
         nsec_t next_at;
-        bool balanced; /* by the kernel */
+        bool balanced;         /* by the kernel */
+        struct ledger *ledger; /* NULL: threads are not moved */
+        struct kernel_ops ops; /* where a test has its own */
+        struct decision last;  /* that was told */
+        unsigned n_told;
 };
 
 static int set_up(void **state)
@@ -53,6 +60,7 @@ static int tear_down(void **state)
         struct bench *b = *state;
 
         (void)balancer_free(b->balancer);
+        ledger_free(b->ledger);
         kernel_free(b->kernel);
         machine_free(b->machine);
         workload_done(&b->workload);
@@ -88,16 +96,52 @@ static void run(struct bench *b, nsec_t span)
         }
 }
 
-/* A balancer that only observes: threads stay where they are. */
+static void keep(const struct decision *decision, void *userdata)
+{
+        struct bench *b = userdata;
+
+        b->last = *decision;
+        b->n_told++;
+}
+
+static void make_kernel(struct bench *b)
+{
+        assert_int_equal(machine_new(&b->machine, b->topology, &b->workload, NULL), 0);
+        machine_set_balanced(b->machine, 0, b->topology->n_cpus - 1, b->balanced);
+        assert_int_equal(sim_kernel_new(&b->kernel, b->machine, NULL), 0);
+}
+
+/* A balancer that only observes, unless there is a ledger: threads stay where they are. */
+static void start_balancer(struct bench *b)
+{
+        const struct balancer_options options = {
+                .settings = b->settings,
+                .observe = !b->ledger,
+                .on_decision = keep,
+                .userdata = b,
+        };
+
+        assert_int_equal(balancer_new(&b->balancer, b->kernel, b->ledger, &options), 0);
+}
+
 static void start(struct bench *b, nsec_t span)
 {
-        const struct balancer_options options = {.settings = b->settings, .observe = true};
-
-        assert_int_equal(machine_new(&b->machine, b->topology, &b->workload, NULL), 0);
-        machine_set_balanced(b->machine, 0, 1, b->balanced);
-        assert_int_equal(sim_kernel_new(&b->kernel, b->machine, NULL), 0);
-        assert_int_equal(balancer_new(&b->balancer, b->kernel, NULL, &options), 0);
+        make_kernel(b);
+        start_balancer(b);
         run(b, span);
+}
+
+static void make_ledger(struct bench *b)
+{
+        char path[] = "/tmp/test-inspect-XXXXXX";
+        _cleanup_close_ int fd = -1;
+
+        assert_non_null(mkdtemp(path));
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(ledger_open(&b->ledger, fd, 64, 1024), 0);
+        assert_int_equal(unlinkat(fd, "ledger", 0), 0);
+        assert_int_equal(rmdir(path), 0);
 }
 
 static struct hot *hot_of(struct bench *b, unsigned task)
@@ -331,6 +375,79 @@ static void test_state(void **state)
         assert_false(whole.missing[KERNEL_PRESSURE]);
 }
 
+/* Of all threads of the simulated machine, which knows no users. */
+static uid_t owner;
+static const struct kernel_ops *sim_ops;
+
+static int read_owner(struct kernel *kernel, pid_t tgid, pid_t tid, uid_t *ret)
+{
+        (void)kernel;
+        (void)tgid;
+        (void)tid;
+        *ret = owner;
+        return 0;
+}
+
+static int become_another_users(struct kernel *kernel, pid_t tid, const struct cpuset *set)
+{
+        owner = 1000;
+        return sim_ops->set_affinity(kernel, tid, set);
+}
+
+/* Who may be told of a decision is settled when it is made. */
+static void test_owner_is_that_of_the_decision(void **state)
+{
+        struct bench *b = *state;
+
+        add_hogs(b, 2, 0);
+        make_ledger(b);
+        make_kernel(b);
+        owner = 0;
+        sim_ops = b->kernel->ops;
+        b->ops = *sim_ops;
+        b->ops.read_owner = read_owner;
+        b->ops.set_affinity = become_another_users;
+        b->kernel->ops = &b->ops;
+        start_balancer(b);
+        run(b, SEC);
+        assert_true(b->n_told > 0);
+        assert_int_equal(owner, 1000);
+        assert_int_equal(b->last.uid, 0);
+}
+
+/* Numbers of chains go on from plan to plan: B makes way for A, on three CPUs. */
+static void test_chains_are_numbered_on(void **state)
+{
+        static const struct topology_seed seeds[] = {
+                {.id = 0, .core = 0, .capacity = 1},
+                {.id = 1, .core = 1, .capacity = 1},
+                {.id = 2, .core = 2, .capacity = 1},
+        };
+        struct bench *b = *state;
+        struct task_spec spec = {.kind = TASK_HOG, .work = SEC, .cpu = 0};
+        unsigned first;
+
+        topology_free(TAKE_PTR(b->topology));
+        assert_int_equal(topology_new(&b->topology, seeds, ARRAY_SIZE(seeds)), 0);
+        assert_int_equal(cpuset_add(&spec.mask, 0), 0);
+        add(b, spec); /* only 0 */
+        assert_int_equal(cpuset_add(&spec.mask, 1), 0);
+        add(b, spec); /* 0 and 1 */
+        cpuset_done(&spec.mask);
+        spec.cpu = 1;
+        assert_int_equal(cpuset_add(&spec.mask, 1), 0);
+        assert_int_equal(cpuset_add(&spec.mask, 2), 0);
+        add(b, spec); /* 1 and 2 */
+        cpuset_done(&spec.mask);
+        start(b, SEC);
+        assert_int_equal(b->n_told, 2);
+        first = b->last.chain;
+        assert_true(first > 0);
+        run(b, 10 * SEC); /* then the same is told again */
+        assert_int_equal(b->n_told, 4);
+        assert_true(b->last.chain > first);
+}
+
 static void test_cpus(void **state)
 {
         struct bench *b = *state;
@@ -369,6 +486,8 @@ int main(void)
                 TEST(test_view_of_a_thread),
                 TEST(test_thread_not_met_yet),
                 TEST(test_state),
+                TEST(test_owner_is_that_of_the_decision),
+                TEST(test_chains_are_numbered_on),
                 TEST(test_cpus),
         };
 

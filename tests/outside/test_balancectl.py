@@ -973,6 +973,15 @@ def test_monitor_passes_over_what_it_does_not_know(path):
         assert run(path, "monitor", "-n", "1").stdout == MOVED_TEXT
 
 
+def test_monitor_tells_what_was_lost(path):
+    with StandIn(path, {"Monitor": [{"ready": True}, {"lost": 17}, {"decision": DECISION}, ENDLESS]}):
+        told = run(path, "monitor", "-n", "2").stdout
+        assert told == "17 events came too fast, and are not shown\n" + MOVED_TEXT
+    path.unlink()
+    with StandIn(path, {"Monitor": [{"ready": True}, {"lost": 17}, ENDLESS]}):
+        assert json.loads(run(path, "-j", "monitor", "-n", "1").stdout) == {"lost": 17}
+
+
 OLDER = {
     "GetStatus": [{}],
     "ListCpus": [{"cpu": {}}, {}],
