@@ -9,8 +9,6 @@
 
 #include "api/call.h"
 
-/* What the event loop does for each event, beside what is measured. */
-#define LOOP_COST (12 * NSEC_PER_USEC)
 /* What the kernel keeps for a client that does not read (it doubles the number for its own needs):
  * what is more waits here, where it is counted. */
 #define SEND_BUFFER ((int)VARLINK_MESSAGE_MAX)
@@ -48,6 +46,11 @@ static int listen_for(struct connection *c)
         uint32_t events = c->unwanted_input ? 0 : c->events & EPOLLIN;
         int r;
 
+        /* Who has hung up cannot be listened to for anything else than that. */
+        r = sd_event_source_set_enabled(c->source,
+                                        c->hung_up && c->has_turn ? SD_EVENT_OFF : SD_EVENT_ON);
+        if (r < 0)
+                return r;
         c->unwanted_input = false;
         if (wants_input(c))
                 events |= EPOLLIN;
@@ -138,6 +141,33 @@ static int answer(struct connection *c, const char *text, size_t length)
         return call_dispatch(c, &message);
 }
 
+static int receive(struct connection *c)
+{
+        ssize_t n;
+
+        n = varlink_stream_receive(&c->stream);
+        if (n == -EAGAIN)
+                return 0;
+        if (n == 0)
+                c->input_ended = true;
+        return n < 0 ? (int)n : 0;
+}
+
+/* The next message, as varlink_stream_next() has it. Who was in debt has not been read from
+ * meanwhile, and may be in debt again before his socket's turn comes. */
+static int next_message(struct connection *c, const char **ret_text, size_t *ret_length)
+{
+        bool behind = c->behind;
+        int r;
+
+        c->behind = false;
+        r = varlink_stream_next(&c->stream, ret_text, ret_length);
+        if (r != 0 || !behind || c->input_ended)
+                return r;
+        r = receive(c);
+        return r < 0 ? r : varlink_stream_next(&c->stream, ret_text, ret_length);
+}
+
 /* Answers the next message if it is there whole, or begins to. Returns whether there may be more to
  * do, or a negative errno. */
 static int answer_next(struct connection *c)
@@ -146,7 +176,7 @@ static int answer_next(struct connection *c)
         size_t length;
         int r;
 
-        r = varlink_stream_next(&c->stream, &text, &length);
+        r = next_message(c, &text, &length);
         if (r == -EMSGSIZE)
                 return connection_reject(c, "longer than 65536 bytes");
         if (r <= 0)
@@ -210,13 +240,15 @@ static void await_payment(struct connection *c)
 /* What was done for an unprivileged user is charged to him. */
 static void charge(struct connection *c, nsec_t began)
 {
-        nsec_t cost;
-
         if (c->peer.privileged)
                 return;
-        cost = LOOP_COST + clock_now_nsec(CLOCK_THREAD_CPUTIME_ID) - began;
-        user_charge(c->user, server_now(c->server), cost);
+        user_charge(c->user, server_now(c->server), server_cost(began));
         await_payment(c);
+}
+
+static nsec_t begin(const struct connection *c)
+{
+        return c->peer.privileged ? 0 : clock_now_nsec(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static bool is_done(const struct connection *c)
@@ -228,36 +260,43 @@ static bool is_done(const struct connection *c)
         return c->input_ended && !has_output && !c->producer && !c->has_turn && !c->owing;
 }
 
+/* What the end costs is charged too. */
+static void end(struct connection *c)
+{
+        struct server *server = c->server;
+        const struct peer peer = c->peer;
+        nsec_t began = begin(c);
+
+        if (c->dropped_for)
+                server_tell_dropped(server, &peer, c->dropped_for);
+        connection_free(c);
+        if (!peer.privileged)
+                limits_charge(&server->limits, &peer, server_now(server), server_cost(began));
+}
+
+/* When the client's patience, or ours with it, is at its end. */
+static nsec_t deadline(const struct connection *c)
+{
+        if (c->stalled_at != 0)
+                return c->stalled_at + TAKE_WITHIN;
+        if (c->producer || c->owing || c->has_turn)
+                return NSEC_INFINITY;
+        return c->since + (c->called ? NEXT_CALL_WITHIN : FIRST_CALL_WITHIN);
+}
+
 /* The end of every event of the connection: ERROR is what it came to. */
 static void settle(struct connection *c, nsec_t began, int error)
 {
         charge(c, began);
         if (error == 0)
                 error = listen_for(c);
-        if (error == 0 && !is_done(c))
+        if (error == 0 && !is_done(c)) {
+                server_wake_by(c->server, deadline(c));
                 return;
+        }
         if (error == -ENOMEM)
                 c->dropped_for = "no memory";
-        if (c->dropped_for)
-                server_tell_dropped(c->server, &c->peer, c->dropped_for);
-        connection_free(c);
-}
-
-static nsec_t begin(const struct connection *c)
-{
-        return c->peer.privileged ? 0 : clock_now_nsec(CLOCK_THREAD_CPUTIME_ID);
-}
-
-static int receive(struct connection *c)
-{
-        ssize_t n;
-
-        n = varlink_stream_receive(&c->stream);
-        if (n == -EAGAIN)
-                return 0;
-        if (n == 0)
-                c->input_ended = true;
-        return n < 0 ? (int)n : 0;
+        end(c);
 }
 
 /* EPOLLHUP: nobody is at the other end. What was sent before is still read, until something has to
@@ -267,10 +306,10 @@ static int serve(struct connection *c, uint32_t revents)
         bool reads = (revents & EPOLLIN) && wants_input(c);
         int r;
 
-        if ((revents & (EPOLLHUP | EPOLLERR)) && !reads && !c->has_turn)
+        c->hung_up = revents & (EPOLLHUP | EPOLLERR);
+        if (c->hung_up && !reads && !c->has_turn)
                 return -EPIPE;
-        if ((revents & EPOLLIN) && !reads && !c->has_turn)
-                c->unwanted_input = true;
+        c->unwanted_input = (revents & EPOLLIN) && !reads;
         if (revents & EPOLLOUT) {
                 r = send_out(c);
                 if (r < 0)
@@ -308,16 +347,6 @@ void connection_wake(struct connection *c)
                 server_queue(c->server, c);
 }
 
-/* When the client's patience, or ours with it, is at its end. */
-static nsec_t deadline(const struct connection *c)
-{
-        if (c->stalled_at != 0)
-                return c->stalled_at + TAKE_WITHIN;
-        if (c->producer || c->owing || c->has_turn)
-                return NSEC_INFINITY;
-        return c->since + (c->called ? NEXT_CALL_WITHIN : FIRST_CALL_WITHIN);
-}
-
 static const char *deadline_name(const struct connection *c)
 {
         if (c->stalled_at != 0)
@@ -327,21 +356,24 @@ static const char *deadline_name(const struct connection *c)
 
 nsec_t connection_look(struct connection *c, nsec_t now)
 {
-        nsec_t paid_at = c->owing ? user_paid_at(c->user, now) : 0, at = deadline(c);
+        nsec_t paid_at = c->owing ? user_paid_at(c->user, now) : 0, at;
 
-        if (now >= at) {
-                server_tell_dropped(c->server, &c->peer, deadline_name(c));
-                connection_free(c);
-                return NSEC_INFINITY;
-        }
         if (c->owing && paid_at == 0) {
                 c->owing = false;
+                c->behind = true;
                 server_queue(c->server, c);
+        }
+        at = deadline(c);
+        if (now >= at) {
+                c->dropped_for = deadline_name(c);
+                end(c);
+                return NSEC_INFINITY;
         }
         return paid_at != 0 ? MIN(at, paid_at) : at;
 }
 
-int connection_new(struct server *server, int fd, const struct peer *peer, struct user *user)
+int connection_new(struct server *server, int fd, const struct peer *peer, struct user *user,
+                   nsec_t began)
 {
         const int buffer = SEND_BUFFER;
         struct connection *c;
@@ -367,6 +399,6 @@ int connection_new(struct server *server, int fd, const struct peer *peer, struc
         c->since = server_now(server);
         DL_APPEND(server->connections, c);
         server_wake_by(server, c->since + FIRST_CALL_WITHIN);
-        await_payment(c);
+        charge(c, began);
         return 0;
 }

@@ -48,11 +48,15 @@ struct connection {
         bool mute;           /* the call that is being answered wants no reply */
         bool closing;        /* nothing more is answered: what waits is sent, then it is closed */
         bool unwanted_input; /* came while it is listened for */
+        bool hung_up;        /* nobody is at the other end any more */
         bool owing;          /* waits for its user's debt to be paid */
+        bool behind;         /* has waited so, and not been read from since */
 };
 
-/* Takes over FD; and USER, with success only. Returns 0 or a negative errno. */
-int connection_new(struct server *server, int fd, const struct peer *peer, struct user *user);
+/* Takes over FD and USER, with success only; then the user was charged what was done since BEGAN
+ * (server_cost()), and waits if he is in debt. Returns 0 or a negative errno. */
+int connection_new(struct server *server, int fd, const struct peer *peer, struct user *user,
+                   nsec_t began);
 void connection_free(struct connection *connection);
 
 /* Its turn: one message, or one slice of an answer. It may be gone afterwards. */

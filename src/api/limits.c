@@ -14,24 +14,40 @@
 struct user {
         uid_t uid;
         unsigned n_connections;
-        double credit_sec; /* CPU time that may be spent; negative: to be waited for */
-        nsec_t credited_at;
+        struct account own;
+        struct limits *limits;
         bool lost; /* used by uthash when memory is out */
         UT_hash_handle hh;
 };
 
-/* The credit as it is at NOW. */
-static double credit_sec(const struct user *user, nsec_t now)
+/* What is spent as it is at NOW, after SHARE was earned since. */
+static double spent_sec(const struct account *account, double share, nsec_t now)
 {
-        double earned = nsec_to_sec(now - MIN(now, user->credited_at)) * LIMITS_SHARE;
+        double earned = nsec_to_sec(now - MIN(now, account->at)) * share;
 
-        return MIN(user->credit_sec + earned, nsec_to_sec(LIMITS_SAVINGS));
+        return MAX(account->spent_sec - earned, 0.0);
+}
+
+static void spend(struct account *account, double share, nsec_t now, nsec_t cost)
+{
+        double spent = spent_sec(account, share, now) + nsec_to_sec(cost);
+
+        *account = (struct account){MIN(spent, 2 * nsec_to_sec(LIMITS_SAVINGS)), now};
+}
+
+/* 0: there is no debt. */
+static nsec_t paid_at(const struct account *account, double share, nsec_t now)
+{
+        double debt = spent_sec(account, share, now) - nsec_to_sec(LIMITS_SAVINGS);
+
+        return debt > 0 ? now + (nsec_t)(debt / share * (double)NSEC_PER_SEC) + 1 : 0;
 }
 
 static void remove_user(struct limits *limits, struct user *user)
 {
         /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a member has a neighbour or none */
         HASH_DEL(limits->users, user);
+        limits->n_users--;
         free(user);
 }
 
@@ -50,8 +66,7 @@ static void forget_idle(struct limits *limits, nsec_t now)
         struct user *user, *next;
 
         HASH_ITER (hh, limits->users, user, next)
-                if (user->n_connections == 0 &&
-                    credit_sec(user, now) >= nsec_to_sec(LIMITS_SAVINGS))
+                if (user->n_connections == 0 && spent_sec(&user->own, LIMITS_SHARE, now) <= 0)
                         remove_user(limits, user);
 }
 
@@ -72,13 +87,13 @@ static struct user *add_user(struct limits *limits, uid_t uid, nsec_t now)
         if (!user)
                 return NULL;
         user->uid = uid;
-        user->credit_sec = nsec_to_sec(LIMITS_SAVINGS);
-        user->credited_at = now;
+        user->limits = limits;
         HASH_ADD(hh, limits->users, uid, sizeof(user->uid), user);
         if (user->lost) {
                 free(user);
                 return NULL;
         }
+        limits->n_users++;
         return user;
 }
 
@@ -112,22 +127,33 @@ void limits_release(struct limits *limits, struct user *user)
         limits->n_connections--;
 }
 
-unsigned limits_n_users(const struct limits *limits)
-{
-        return HASH_COUNT(limits->users);
-}
-
 void user_charge(struct user *user, nsec_t now, nsec_t cost)
 {
-        double credit = credit_sec(user, now) - nsec_to_sec(cost);
+        spend(&user->own, LIMITS_SHARE, now, cost);
+        spend(&user->limits->all, LIMITS_ALL_SHARE, now, cost);
+}
 
-        user->credit_sec = MAX(credit, -nsec_to_sec(LIMITS_SAVINGS));
-        user->credited_at = now;
+void limits_charge(struct limits *limits, const struct peer *peer, nsec_t now, nsec_t cost)
+{
+        struct user *user;
+
+        if (peer->privileged)
+                return;
+        user = find_user(limits, peer->uid);
+        if (user)
+                user_charge(user, now, cost);
+        else
+                spend(&limits->all, LIMITS_ALL_SHARE, now, cost);
 }
 
 nsec_t user_paid_at(const struct user *user, nsec_t now)
 {
-        double credit = credit_sec(user, now);
+        nsec_t all_paid_at = limits_paid_at(user->limits, now);
 
-        return credit < 0 ? now + (nsec_t)(-credit / LIMITS_SHARE * (double)NSEC_PER_SEC) + 1 : 0;
+        return MAX(paid_at(&user->own, LIMITS_SHARE, now), all_paid_at);
+}
+
+nsec_t limits_paid_at(const struct limits *limits, nsec_t now)
+{
+        return paid_at(&limits->all, LIMITS_ALL_SHARE, now);
 }

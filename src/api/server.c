@@ -11,7 +11,7 @@
 #include "api/connection.h"
 
 /* How late a deadline may be met, so that the kernel can join wake-ups. */
-#define TIMER_SLACK_USEC 50000U
+#define TIMER_SLACK_USEC 20000U
 /* Out of memory: the next try to give somebody a turn. */
 #define TURN_AGAIN (100 * NSEC_PER_MSEC)
 /* Out of descriptors or memory: the next try to take a connection. */
@@ -46,6 +46,11 @@ bool server_shows_all(const struct server *server, const struct peer *caller)
 bool server_shows(const struct server *server, const struct peer *caller, uid_t uid)
 {
         return caller->uid == uid || server_shows_all(server, caller);
+}
+
+nsec_t server_cost(nsec_t began)
+{
+        return SERVER_EVENT_COST + clock_now_nsec(CLOCK_THREAD_CPUTIME_ID) - began;
 }
 
 /* Deadlines */
@@ -119,8 +124,24 @@ static int on_turn(sd_event_source *source, void *userdata)
 
 /* The timer */
 
+/* Takes no connections until AT. */
+static void stop_accepting(struct server *server, nsec_t at)
+{
+        server->accept_again_at = at;
+        (void)sd_event_source_set_enabled(server->accept, SD_EVENT_OFF);
+        server_wake_by(server, at);
+}
+
+/* Who comes next is not known before he is taken, and taking costs: while all unprivileged users
+ * together are in debt nobody is. */
 static void accept_again(struct server *server)
 {
+        nsec_t paid_at = limits_paid_at(&server->limits, server_now(server));
+
+        if (paid_at != 0) {
+                stop_accepting(server, paid_at);
+                return;
+        }
         server->accept_again_at = 0;
         (void)sd_event_source_set_enabled(server->accept, SD_EVENT_ON);
 }
@@ -208,6 +229,8 @@ void server_forget(struct server *server, struct connection *connection)
 /* Nothing can be taken for want of descriptors or memory: listens again when there may be some. */
 static void pause_accepting(struct server *server, int error)
 {
+        nsec_t now = server_now(server);
+        bool lasts = server->short_at != 0 && now - server->short_at < SHORTAGE_OVER;
         char line[128];
         const struct notice notice = {
                 .kind = NOTICE_CLIENT_DROPPED,
@@ -216,12 +239,7 @@ static void pause_accepting(struct server *server, int error)
                 .detail = "no descriptors",
         };
 
-        nsec_t now = server_now(server);
-        bool lasts = server->short_at != 0 && now - server->short_at < SHORTAGE_OVER;
-
-        (void)sd_event_source_set_enabled(server->accept, SD_EVENT_OFF);
-        server->accept_again_at = now + ACCEPT_AGAIN;
-        server_wake_by(server, server->accept_again_at);
+        stop_accepting(server, now + ACCEPT_AGAIN);
         server->short_at = now;
         if (lasts)
                 return;
@@ -233,7 +251,7 @@ static void pause_accepting(struct server *server, int error)
 /* Says why there is no room, as far as that fits into the socket, which it does. */
 static void turn_away(struct server *server, int fd, const struct peer *peer, unsigned limit)
 {
-        _cleanup_(varlink_stream_done) struct varlink_stream stream;
+        _cleanup_varlink_stream_ struct varlink_stream stream = VARLINK_STREAM_NONE;
         json_auto_t *parameters = json_pack("{s:i}", "limit", (int)limit);
         const struct varlink_reply reply = {.error = "io.balancerd.TooManyConnections",
                                             .parameters = parameters};
@@ -244,11 +262,10 @@ static void turn_away(struct server *server, int fd, const struct peer *peer, un
         server_tell_dropped(server, peer, "too many connections");
 }
 
-/* FD is taken over. */
-static int admit(struct server *server, int fd)
+/* FD is taken over; BEGAN: when the work for it has. */
+static int admit(struct server *server, int fd, nsec_t began)
 {
         _cleanup_close_ int owned = fd;
-        nsec_t began = clock_now_nsec(CLOCK_THREAD_CPUTIME_ID);
         struct user *user;
         struct peer peer;
         unsigned limit;
@@ -263,23 +280,22 @@ static int admit(struct server *server, int fd)
                 return r;
         if (r != ADMISSION_GRANTED) {
                 turn_away(server, TAKE_FD(owned), &peer, limit);
+                limits_charge(&server->limits, &peer, server_now(server), server_cost(began));
                 return 0;
         }
-        r = connection_new(server, fd, &peer, user);
+        r = connection_new(server, fd, &peer, user, began);
         if (r < 0) {
                 limits_release(&server->limits, user);
                 return r;
         }
         (void)TAKE_FD(owned);
-        if (!peer.privileged)
-                user_charge(user, server_now(server),
-                            clock_now_nsec(CLOCK_THREAD_CPUTIME_ID) - began);
         return 0;
 }
 
 static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
         struct server *server = userdata;
+        nsec_t began = clock_now_nsec(CLOCK_THREAD_CPUTIME_ID);
         int client;
 
         (void)source;
@@ -291,7 +307,8 @@ static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *us
                         pause_accepting(server, -errno);
                 return 0;
         }
-        (void)admit(server, client); /* where it fails the client sees its connection end */
+        (void)admit(server, client, began); /* where it fails the client sees its connection end */
+        accept_again(server);
         return 0;
 }
 

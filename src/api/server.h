@@ -50,6 +50,8 @@ struct api_settings {
 
 /* Of its event sources: those of the program and the balancer have 0, the loop's own default. */
 #define SERVER_PRIORITY 100
+/* What the event loop does for each event, beside what is measured. */
+#define SERVER_EVENT_COST (4 * NSEC_PER_USEC)
 
 struct connection;
 
@@ -62,7 +64,7 @@ struct server {
 
         int fd; /* listening */
         sd_event_source *accept;
-        nsec_t accept_again_at; /* 0: it accepts */
+        nsec_t accept_again_at; /* 0: it accepts, or tries to */
         nsec_t short_at;        /* the last time that nothing could be taken; 0: never */
 
         struct limits limits;
@@ -96,6 +98,8 @@ void server_configure(struct server *server, const struct api_settings *settings
 
 /* The time that the loop has, CLOCK_MONOTONIC. */
 nsec_t server_now(const struct server *server);
+/* CPU time that an event took whose work began at BEGAN, CLOCK_THREAD_CPUTIME_ID. */
+nsec_t server_cost(nsec_t began);
 /* Looks at all connections at AT, CLOCK_MONOTONIC, at the latest, or a little later. */
 void server_wake_by(struct server *server, nsec_t at);
 /* Whether CALLER may see the threads of user UID. */

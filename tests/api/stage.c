@@ -156,7 +156,8 @@ int stage_connect(struct stage *stage, const struct peer *peer)
         if (limits_admit(&stage->server->limits, peer, 1000, server_now(stage->server), &user,
                          &limit) != ADMISSION_GRANTED)
                 require(-EBUSY);
-        require(connection_new(stage->server, ends[0], peer, user));
+        require(connection_new(stage->server, ends[0], peer, user,
+                               clock_now_nsec(CLOCK_THREAD_CPUTIME_ID)));
         return ends[1];
 }
 

@@ -133,7 +133,39 @@ static void test_users_are_forgotten_once_all_is_saved_again(void **state)
         (void)state;
         for (uid_t i = 0; i < 100; i++)
                 limits_release(&limits, admit(&limits, &(struct peer){.uid = 2000 + i}, NOW));
-        assert_int_equal(limits_n_users(&limits), 1); /* the last: none came after it */
+        assert_int_equal(limits.n_users, 1); /* the last: none came after it */
+}
+
+/* Who owns a range of user ids has many users' savings, but no more than all may have together. */
+static void test_all_users_have_a_share_too(void **state)
+{
+        _cleanup_limits_ struct limits limits = {0};
+        struct user *user = admit(&limits, &alice, NOW);
+
+        (void)state;
+        for (uid_t i = 0; i < 10; i++)
+                user_charge(admit(&limits, &(struct peer){.uid = 2000 + i}, NOW), NOW, 10 * MSEC);
+        assert_int_equal(user_paid_at(user, NOW), 0);
+        assert_int_equal(limits_paid_at(&limits, NOW), 0);
+        limits_charge(&limits, &bob, NOW, 5 * MSEC); /* has no connection */
+        /* At 10% of a CPU 5 ms are earned in 50 ms. */
+        assert_in_range(limits_paid_at(&limits, NOW), NOW + 50 * MSEC, NOW + 51 * MSEC);
+        assert_int_equal(user_paid_at(user, NOW), limits_paid_at(&limits, NOW));
+        assert_int_equal(user_paid_at(user, NOW + 51 * MSEC), 0);
+}
+
+static void test_who_was_refused_pays_as_others_do(void **state)
+{
+        _cleanup_limits_ struct limits limits = {0};
+        struct user *user = admit(&limits, &alice, NOW);
+
+        (void)state;
+        limits_charge(&limits, &root, NOW, 300 * MSEC);
+        assert_int_equal(limits_paid_at(&limits, NOW), 0);
+        limits_charge(&limits, &alice, NOW, 300 * MSEC);
+        /* No more is owed than could be saved up. */
+        assert_in_range(user_paid_at(user, NOW), NOW + 2 * SEC, NOW + 2 * SEC + MSEC);
+        assert_in_range(limits_paid_at(&limits, NOW), NOW + SEC, NOW + SEC + MSEC);
 }
 
 int main(void)
@@ -147,6 +179,8 @@ int main(void)
                 cmocka_unit_test(test_debts_are_bounded),
                 cmocka_unit_test(test_debts_outlive_connections),
                 cmocka_unit_test(test_users_are_forgotten_once_all_is_saved_again),
+                cmocka_unit_test(test_all_users_have_a_share_too),
+                cmocka_unit_test(test_who_was_refused_pays_as_others_do),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

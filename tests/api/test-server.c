@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <cmocka.h>
 
 #include "engine/inside.h"
@@ -602,6 +603,32 @@ static void test_idle_clients_are_dropped_later(void **state)
         assert_string_equal(stage->last_notice, "idle");
 }
 
+/* The timer knows of the deadline again when a debt, a list or a turn has ended. */
+static void test_deadlines_come_back(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &stranger);
+        struct connection *connection = stage->server->connections;
+        nsec_t now = server_now(stage->server);
+
+        connection->owing = true;
+        stage->server->timer_at = NSEC_INFINITY;
+        assert_int_equal(connection_look(connection, now), NSEC_INFINITY);
+        stage_run(stage);
+        assert_false(connection->owing);
+        assert_int_equal(stage->server->timer_at, connection->since + FIRST_CALL_WITHIN);
+
+        connection->peer = root;
+        say(&c, LIST_ALL);
+        while (!connection->producer)
+                assert_true(sd_event_run(stage->event, 0) > 0);
+        stage->server->timer_at = NSEC_INFINITY; /* as after it has looked at it */
+        assert_int_equal(connection_look(connection, now), NSEC_INFINITY);
+        stage_run(stage);
+        assert_null(connection->producer);
+        assert_int_equal(stage->server->timer_at, connection->since + NEXT_CALL_WITHIN);
+}
+
 static void test_subscribers_may_be_silent(void **state)
 {
         struct stage *stage = *state;
@@ -638,6 +665,113 @@ static void test_debtors_wait(void **state)
         user_charge(connection->user, now + 10 * NSEC_PER_SEC, 0);
         (void)connection_look(connection, now + 10 * NSEC_PER_SEC);
         assert_field(&c, "version", false);
+}
+
+/* Connecting anew is no way round: neither for who was in debt before, nor for who gets into it by
+ * connecting. */
+static void test_debtors_wait_on_new_connections(void **state)
+{
+        struct stage *stage = *state;
+        struct server *server = stage->server;
+
+        stage_run(stage);
+        server->limits.all = (struct account){nsec_to_sec(LIMITS_SAVINGS), server_now(server)};
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_client_ struct client c = connect_as(stage, &stranger);
+                nsec_t now = server_now(server);
+                nsec_t paid_at = user_paid_at(server->connections->user, now);
+
+                assert_true(paid_at > now);
+                assert_true(server->connections->owing);
+                assert_true(server->timer_at <= paid_at);
+                say(&c, GET_STATUS);
+                assert_silence(&c);
+                user_charge(server->connections->user, now, 2 * LIMITS_SAVINGS);
+        }
+}
+
+/* Who is always in debt again when his turn comes is read from in that turn. */
+static void test_debtors_are_read_from_in_their_turn(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &stranger);
+        struct connection *connection = stage->server->connections;
+        nsec_t now = server_now(stage->server);
+
+        user_charge(connection->user, now, 2 * LIMITS_SAVINGS);
+        stage_run(stage);
+        connection->owing = true;
+        say(&c, GET_STATUS);
+        assert_silence(&c);
+        connection->owing = false; /* as connection_look() finds, and others spend all at once */
+        connection->behind = true;
+        server_queue(stage->server, connection);
+        assert_field(&c, "version", false);
+        assert_true(connection->owing);
+}
+
+/* As a client would that finds the socket by its name. */
+static int connect_really(const struct stage *stage)
+{
+        struct sockaddr_un address;
+        socklen_t size = sizeof(address);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_int_equal(getsockname(stage->server->fd, (struct sockaddr *)&address, &size), 0);
+        assert_int_equal(connect(fd, (const struct sockaddr *)&address, size), 0);
+        return fd;
+}
+
+/* What taking connections costs can be held off only by taking none for a moment. */
+static void test_nobody_is_taken_while_all_are_in_debt(void **state)
+{
+        struct stage *stage = *state;
+        struct server *server = stage->server;
+        int first = connect_really(stage), second;
+
+        limits_charge(&server->limits, &stranger, server_now(server),
+                      LIMITS_SAVINGS + 2 * NSEC_PER_MSEC);
+        stage_run(stage);
+        assert_int_equal(server->limits.n_connections, 1);
+        assert_true(server->accept_again_at != 0);
+        assert_true(server->timer_at <= server->accept_again_at);
+        second = connect_really(stage);
+        close(first); /* room for another changes nothing */
+        stage_run(stage);
+        assert_null(server->connections);
+        while (!server->connections) /* the debt is paid, then */
+                assert_true(sd_event_run(stage->event, UINT64_MAX) >= 0);
+        assert_int_equal(limits_paid_at(&server->limits, server_now(server)), 0);
+        close(second);
+}
+
+/* What each of N clients that send 20 calls at once costs the loop: a dispatch for each reply, and
+ * a few for the client. */
+static void test_many_busy_clients_cost_no_more_each(void **state)
+{
+        enum { N = 64, N_CALLS = 20 };
+        struct stage *stage = *state;
+        struct client clients[N];
+        struct varlink_reply reply = {0};
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < N; i++) {
+                clients[i] = connect_as(stage, &root);
+                for (unsigned k = 0; k < N_CALLS; k++)
+                        say(&clients[i], GET_STATUS);
+        }
+        for (unsigned i = 0; i < N; i += 2) /* these do not wait for what they get */
+                assert_int_equal(shutdown(clients[i].stream.fd, SHUT_RDWR), 0);
+        while (sd_event_run(stage->event, 0) > 0)
+                n++;
+        assert_true(n <= N * (N_CALLS + 4));
+        for (unsigned i = 1; i < N; i += 2)
+                for (unsigned k = 0; k < N_CALLS; k++) {
+                        assert_true(take(&clients[i], &reply));
+                        varlink_reply_done(&reply);
+                }
+        for (unsigned i = 0; i < N; i++)
+                client_done(&clients[i]);
 }
 
 /* As when a debt is paid before the turn has come in which it would have been noticed. */
@@ -752,6 +886,11 @@ int main(void)
                 TEST(test_idle_clients_are_dropped_later),
                 TEST(test_subscribers_may_be_silent),
                 TEST(test_debtors_wait),
+                TEST(test_deadlines_come_back),
+                TEST(test_debtors_wait_on_new_connections),
+                TEST(test_debtors_are_read_from_in_their_turn),
+                TEST(test_nobody_is_taken_while_all_are_in_debt),
+                TEST(test_many_busy_clients_cost_no_more_each),
                 TEST(test_nobody_has_two_turns),
                 TEST(test_subscriber_that_dies_is_noticed),
                 TEST(test_calls_sent_before_the_end_are_answered),

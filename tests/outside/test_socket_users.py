@@ -318,6 +318,33 @@ def test_who_is_in_debt_finds_no_way_round_it_by_connecting_anew(server, nobody)
     assert n >= n_calls
 
 
+def connect_and_leave(path):
+    varlink.connected_socket(path).close()
+
+
+def connect_and_ask(path):
+    with varlink.Client.connect(path) as client:
+        client.call(EXPLAIN, {"tid": os.getpid()})
+
+
+@pytest.mark.parametrize("once", [connect_and_leave, connect_and_ask])
+@pytest.mark.skipif(os.geteuid() != 0, reason="a flood is at the cost of its user, who is ours")
+def test_connecting_is_paid_too(server, once):
+    """All users together get a tenth of a CPU's time and what is saved up, a tenth of a second, for
+    being taken, served and let go. (It was a third and more.)"""
+
+    def flood():
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            once(server.path)
+
+    began_nsec, before_nsec = time.monotonic_ns(), server.cpu_nsec()
+    varlink.in_child(flood, NOBODY)
+    took_nsec = time.monotonic_ns() - began_nsec
+    assert server.cpu_nsec() - before_nsec < 100e6 + 0.15 * took_nsec
+    server.assert_serves()
+
+
 def connect_without_end(server, nobody):
     while True:
         with contextlib.suppress(varlink.Closed), nobody.raw(server.path) as raw:
