@@ -136,8 +136,10 @@ void print_notice(const struct terminal *terminal, const json_t *notice)
                level_name(notice), field_text(notice, "text", "-"), terminal_off(terminal, colour));
 }
 
-void print_lost(const struct terminal *terminal, int64_t n)
+void print_lost(const struct terminal *terminal, const json_t *reply)
 {
-        printf("%s%lld events came too fast, and are not shown%s\n",
-               terminal_on(terminal, COLOUR_BAD), (long long)n, terminal_off(terminal, COLOUR_BAD));
+        char count[WORDS_SIZE];
+
+        printf("%s%s came too fast to be shown%s\n", terminal_on(terminal, COLOUR_BAD),
+               cell_count(reply, "lost", "event", count), terminal_off(terminal, COLOUR_BAD));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the daemon tells of, one line each, for monitor and explain. */
+/* What the daemon tells of, one line each, for monitor, history and explain. */
 
 #include <jansson.h>
 
@@ -12,6 +12,7 @@
 void print_decision(const struct terminal *terminal, const json_t *decision);
 
 /* "Nov 23 15:04:05.123 notice: what it says" */
-/* N events came faster than they were read. */
-void print_lost(const struct terminal *terminal, int64_t n);
 void print_notice(const struct terminal *terminal, const json_t *notice);
+
+/* REPLY says in "lost" how many events came faster than they were read. */
+void print_lost(const struct terminal *terminal, const json_t *reply);

@@ -27,6 +27,8 @@ static const struct verb verbs[] = {
          CONVERSES | PRINTS | OPTION(NO_LEGEND) | OPTION(ALL) | OPTION(ALL_TASKS), verb_threads},
         {"monitor", "Show moves and notices as they happen", OPERAND_NONE,
          CONVERSES | PRINTS | OPTION(NO_LEGEND) | OPTION(COUNT), verb_monitor},
+        {"history", "List the last moves, or those of the thread TID", OPERAND_MAYBE_TID,
+         CONVERSES | PRINTS | OPTION(NO_LEGEND) | OPTION(COUNT), verb_history},
         {"explain", "Say why the thread TID is where it is", OPERAND_TID,
          CONVERSES | PRINTS | OPTION(NO_LEGEND) | OPTION(ALL_TASKS), verb_explain},
         {"reload", "Make balancerd read its configuration again", OPERAND_NONE, CONVERSES | PRINTS,

@@ -41,7 +41,6 @@ static int print_event(const struct request *request, const json_t *reply)
 {
         const json_t *decision = json_object_get(reply, "decision");
         const json_t *notice = json_object_get(reply, "notice");
-        int64_t n_lost;
 
         if (request->json != JSON_MODE_OFF)
                 return print_json(reply, request->json);
@@ -49,8 +48,8 @@ static int print_event(const struct request *request, const json_t *reply)
                 print_decision(&request->terminal, decision);
         if (json_is_object(notice))
                 print_notice(&request->terminal, notice);
-        if (field_integer(reply, "lost", &n_lost))
-                print_lost(&request->terminal, n_lost);
+        if (json_is_integer(json_object_get(reply, "lost")))
+                print_lost(&request->terminal, reply);
         return 0;
 }
 

@@ -9,7 +9,8 @@
 const struct option_row option_rows[_OPTION_MAX] = {
         [OPTION_ALL_TASKS] = {"all-tasks", 'a', NULL, "TID is a process: all its threads"},
         [OPTION_ALL] = {"all", 0, NULL, "Threads that are not watched too"},
-        [OPTION_COUNT] = {"count", 'n', "COUNT", "End after so many events"},
+        [OPTION_COUNT] = {"count", 'n', "COUNT",
+                          "End after so many events; history: the last so many"},
         [OPTION_CONFIG_DIR] = {"config-dir", 0, "DIR", "Check what is there"},
         [OPTION_JSON] = {"json", 0, "MODE", "Print JSON: short, pretty or off"},
         [OPTION_J] = {NULL, 'j', NULL, "--json=pretty on a terminal, --json=short elsewhere"},

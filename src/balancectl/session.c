@@ -206,7 +206,8 @@ static int receive_item(struct session *session, bool may_be_none, const char *k
         if (r < 0)
                 return r;
         if (r == SESSION_REFUSED) {
-                if (may_be_none && refusal_is(&reply, "NoSuchThread"))
+                if ((may_be_none && refusal_is(&reply, "NoSuchThread")) ||
+                    refusal_is(&reply, "NoDecisions"))
                         return 0;
                 return session_refuse(session, &reply);
         }

@@ -46,7 +46,7 @@ bool session_sees_all(struct session *session);
 int session_refuse(struct session *session, const struct varlink_reply *reply);
 
 /* A call of METHOD with many replies: what KEY holds in each becomes an element of RET; replies
- * without it are passed over. That there is no such thread is an empty list, unless PARAMETERS ask
- * for a certain one. */
+ * without it are passed over. That nothing was decided is an empty list, and that there is no such
+ * thread too, unless PARAMETERS ask for a certain one. */
 int session_list(struct session *session, const char *method, json_t *parameters, const char *key,
                  json_t **ret);

@@ -9,6 +9,7 @@ int verb_status(const struct request *request);
 int verb_cpus(const struct request *request);
 int verb_threads(const struct request *request);
 int verb_monitor(const struct request *request);
+int verb_history(const struct request *request);
 int verb_explain(const struct request *request);
 int verb_reload(const struct request *request);
 int verb_check(const struct request *request);

@@ -105,6 +105,8 @@ DECISION = {
 }
 NOTICE = {"timeUSec": 1795446245123999, "level": 4, "text": "no taskstats (EPERM)"}
 
+DECISIONS = [DECISION, {**DECISION, "result": "denied", "error": "EPERM", "reason": "chain", "chain": 3}]
+
 CPUS = [cpu(0, waiting=2.1, idle=0.0), cpu(1, capacity=0.5), cpu(10, balanced=True, threads=0)]
 THREADS = [
     thread(4711),
@@ -116,8 +118,8 @@ THREADS = [
 ]
 EVENTS = [
     {"ready": True},
-    {"decision": DECISION},
-    {"decision": {**DECISION, "result": "denied", "error": "EPERM", "reason": "chain", "chain": 3}},
+    {"decision": DECISIONS[0]},
+    {"decision": DECISIONS[1]},
     {"notice": NOTICE},
     ENDLESS,
 ]
@@ -127,6 +129,7 @@ ANSWERS = {
     "ListCpus": CPUS,
     "ListThreads": THREADS,
     "Monitor": EVENTS,
+    "ListDecisions": [{"decision": one} for one in DECISIONS],
     "Explain": [EXPLANATION],
     "Reload": [{"configuration": STATUS["configuration"]}],
 }
@@ -135,6 +138,7 @@ CALLS = {
     "cpus": ["cpus"],
     "threads": ["threads"],
     "monitor": ["monitor", "-n", "3"],
+    "history": ["history"],
     "explain": ["explain", "4713"],
     "reload": ["reload"],
 }
@@ -201,11 +205,12 @@ MOVED_TEXT = (
     "balance, 3.00 competitors fewer (load 4.00, there 0.00)\n"
 )
 
-MONITOR_TEXT = (
+HISTORY_TEXT = (
     MOVED_TEXT + "Nov 23 15:04:05.123 hog[4711] not moved from CPU 0 to 1 (permission denied, EPERM): "
     "chain 3, 3.00 competitors fewer in all (load 4.00, there 0.00)\n"
-    "Nov 23 15:04:05.123 warning: no taskstats (EPERM)\n"
 )
+
+MONITOR_TEXT = HISTORY_TEXT + "Nov 23 15:04:05.123 warning: no taskstats (EPERM)\n"
 
 EXPLAIN_TEXT = (
     """\
@@ -315,6 +320,74 @@ def test_monitor(path, stand_in):
     done = run(path, "monitor", "-n", "3")
     assert (done.returncode, done.stdout) == (0, MONITOR_TEXT)
     assert done.stderr == LISTENING
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters"),
+    [
+        ([], {}),
+        (["-n", "5"], {"last": 5}),
+        (["4711"], {"tid": 4711}),
+        (["4711", "--count=1"], {"tid": 4711, "last": 1}),
+        (["-n", str(2**64 - 1)], {"last": 2**31 - 1}),
+    ],
+)
+def test_history(path, stand_in, arguments, parameters):
+    assert said(run(path, "history", *arguments)) == HISTORY_TEXT
+    assert stand_in.calls == [
+        {"method": "io.balancerd.ListDecisions", "parameters": parameters, "more": True}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters"),
+    [
+        ([], {"last": 20}),
+        (["4711"], {"tid": 4711, "last": 20}),
+        (["-n", "30"], {"last": 30}),
+        (["-j"], {}),
+    ],
+)
+def test_history_on_a_terminal_is_the_last_twenty(path, stand_in, arguments, parameters):
+    on_terminal(path, "history", *arguments)
+    assert [call["parameters"] for call in stand_in.calls] == [parameters]
+
+
+@pytest.mark.parametrize(
+    ("n", "arguments", "hint"),
+    [
+        (19, [], ""),
+        (20, [], "these are the last 20; all: balancectl history | less\n"),
+        (20, ["4711"], "these are the last 20; all: balancectl history 4711 | less\n"),
+        (20, ["-n", "20"], ""),
+        (20, ["--no-legend"], ""),
+    ],
+)
+def test_history_says_how_to_see_all(path, n, arguments, hint):
+    with StandIn(path, {"ListDecisions": [{"decision": DECISION}] * n}):
+        printed = on_terminal(path, "history", *arguments, with_errors=True)
+    assert printed == MOVED_TEXT * n + hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sees_all", "words"),
+    [
+        ([], True, "nothing was decided yet\n"),
+        (["7"], True, "nothing was decided yet about thread 7\n"),
+        (["7"], False, "nothing was decided yet about thread 7, or nothing that you may see\n"),
+        (["--no-legend"], False, ""),
+        (["-j"], False, ""),
+    ],
+)
+def test_history_of_nothing(path, arguments, sees_all, words):
+    answers = {
+        "ListDecisions": [Error("io.balancerd.NoDecisions")],
+        "GetStatus": [{**STATUS, "seesAll": sees_all}],
+    }
+    with StandIn(path, answers):
+        done = run(path, "history", *arguments)
+    assert (done.returncode, done.stderr) == (0, words)
+    assert done.stdout == ("[]\n" if "-j" in arguments else "")
 
 
 def test_explain(path, stand_in):
@@ -567,7 +640,7 @@ def test_no_colour_where_none_is_wanted(path, stand_in, verb, env):
     assert "\x1b" not in on_terminal(path, *CALLS[verb], env=env)
 
 
-@pytest.mark.parametrize("verb", ["status", "cpus", "threads", "monitor", "explain"])
+@pytest.mark.parametrize("verb", ["status", "cpus", "threads", "monitor", "history", "explain"])
 def test_colour_on_a_terminal_only(path, stand_in, verb):
     assert "\x1b[" in on_terminal(path, *CALLS[verb], env={"NO_COLOR": ""})
     assert "\x1b" not in run(path, *CALLS[verb]).stdout
@@ -589,6 +662,7 @@ JSON_ANSWERS = {
     "status": STATUS,
     "cpus": [c["cpu"] for c in CPUS],
     "threads": [t["thread"] for t in THREADS],
+    "history": DECISIONS,
     "explain": EXPLANATION,
     "reload": ANSWERS["Reload"][0],
 }
@@ -976,7 +1050,7 @@ def test_monitor_passes_over_what_it_does_not_know(path):
 def test_monitor_tells_what_was_lost(path):
     with StandIn(path, {"Monitor": [{"ready": True}, {"lost": 17}, {"decision": DECISION}, ENDLESS]}):
         told = run(path, "monitor", "-n", "2").stdout
-        assert told == "17 events came too fast, and are not shown\n" + MOVED_TEXT
+        assert told == "17 events came too fast to be shown\n" + MOVED_TEXT
     path.unlink()
     with StandIn(path, {"Monitor": [{"ready": True}, {"lost": 17}, ENDLESS]}):
         assert json.loads(run(path, "-j", "monitor", "-n", "1").stdout) == {"lost": 17}
@@ -986,6 +1060,7 @@ OLDER = {
     "GetStatus": [{}],
     "ListCpus": [{"cpu": {}}, {}],
     "ListThreads": [{"thread": {}}, {}],
+    "ListDecisions": [{"decision": {}}, {}],
     "Monitor": [{}, {"decision": {}}, {"notice": {}}, ENDLESS],
     "Explain": [{}],
     "Reload": [{}],
@@ -1000,6 +1075,7 @@ OLDER = {
         (["threads"], "  -    -    -    -  -    -    -     -       -      -  -         -        -\n"),
         (["monitor", "-n", "2"], "? -[-] would be moved from CPU - to -: -, - competitors fewer"),
         (["monitor", "-n", "2"], "? notice: -\n"),
+        (["history"], "? -[-] would be moved from CPU - to -: -, - competitors fewer"),
         (["explain", "1"], "        Thread: - (-) of process -, user -\n"),
         (["reload"], "in effect: the defaults"),
     ],
@@ -1170,7 +1246,7 @@ def test_empty_path_of_the_daemon_is_none():
     [
         (
             ["frobnicate"],
-            'there is no command "frobnicate"; there are status, cpus, threads, monitor, explain, reload, check',
+            'there is no command "frobnicate"; there are status, cpus, threads, monitor, history, explain, reload, check',
         ),
         (["stat"], 'there is no command "stat"'),
         (["help", "stat"], 'there is no command "stat"'),

@@ -121,6 +121,17 @@ def test_all_threads_of_a_process(path):
     assert (thread["tid"], thread["pid"]) == (other, process.pid)
 
 
+def test_history(path):
+    """What was decided depends on what else the machine does; nothing about one that sleeps."""
+    with sleeper() as process:
+        done = run(path, "history", str(process.pid))
+        assert as_json(path, "history", str(process.pid)) == []
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith(f"nothing was decided yet about thread {process.pid}")
+    lines = run(path, "history", "--no-legend").stdout.splitlines()
+    assert all(re.search(r"\[\d+\] would be moved from CPU \d+ to \d+: ", line) for line in lines)
+
+
 def test_explain(path):
     with sleeper() as process:
         done = run(path, "explain", str(process.pid))

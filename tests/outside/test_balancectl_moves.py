@@ -23,13 +23,17 @@ def test_moves(unbalanced, start_daemon, runtime_dir):
             (move, *_others) = [one for one in daemon.moves() if one.made and one.comm == "hog"]
             table = said(run(path, "threads", "-a", str(run_.process.pid), "--no-legend"))
             explained = run(path, "explain", str(move.tid)).stdout
+            history = said(run(path, "history"))
+            (last,) = json.loads(said(run(path, "history", str(move.tid), "-n", "1", "-j")))
             tids = [report.tid for report in run_.told.reports["start"]]
         told = first_move_of(move.tid, watching)
         watching.send_signal(signal.SIGINT)
         assert watching.wait(PATIENCE_SEC) == -signal.SIGINT
     assert (told["from"], told["to"], told["reason"]) == (move.orig, move.dest, move.why)
     assert set(tids) <= {int(row.split()[0]) for row in table.splitlines()}
-    assert f"hog[{move.tid}] moved from CPU {move.orig} to {move.dest} in " in explained
+    assert last["tid"] == move.tid
+    for text in (explained, history):
+        assert f"hog[{move.tid}] moved from CPU {move.orig} to {move.dest} in " in text
 
 
 def first_move_of(tid, watching):

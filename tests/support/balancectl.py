@@ -70,8 +70,8 @@ def read_to_end(fd):
     return text.decode()
 
 
-def on_terminal(path, *arguments, columns=80, lines=24, env=None):
-    """What it prints on a terminal of that size."""
+def on_terminal(path, *arguments, columns=80, lines=24, env=None, with_errors=False):
+    """What it prints on a terminal of that size. WITH_ERRORS: and what it adds on standard error."""
     master, slave = pty.openpty()
     try:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -82,7 +82,7 @@ def on_terminal(path, *arguments, columns=80, lines=24, env=None):
             command(path, arguments),
             stdin=subprocess.DEVNULL,
             stdout=slave,
-            stderr=subprocess.DEVNULL,
+            stderr=slave if with_errors else subprocess.DEVNULL,
             env={**ENVIRONMENT, **(env or {})},
         )
     finally:
