@@ -9,7 +9,9 @@ static const char *explain(enum verdict verdict)
 {
         switch (verdict) {
         case VERDICT_UNWATCHED:
-                return "has neither run nor waited lately, so it is not watched";
+                return "is not watched: balancerd has had no reason to look at it, for it has "
+                       "neither run nor waited lately, or it runs where the kernel balances and "
+                       "nothing is stuck";
         case VERDICT_KERNEL_THREAD:
                 return "is a kernel thread: those are never moved";
         case VERDICT_DEADLINE:
@@ -50,10 +52,15 @@ static int percent(float share)
         return (int)(share * 100 + 0.5F);
 }
 
-void sentence_explain(const struct thread_view *view, char ret_text[static SENTENCE_SIZE])
+void sentence_explain(const struct thread_view *view, const struct kernel_counters *so_far,
+                      char ret_text[static SENTENCE_SIZE])
 {
         char counters[96] = "";
 
+        if (!view->watched && so_far)
+                snprintf(counters, sizeof(counters),
+                         " Since its birth it ran %.1f s and waited %.1f s.",
+                         nsec_to_sec(so_far->run_nsec), nsec_to_sec(so_far->wait_nsec));
         if (view->watched)
                 snprintf(counters, sizeof(counters), " It ran %d%% and waited %d%% of the time.",
                          percent(view->run), percent(view->wait));

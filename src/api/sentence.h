@@ -7,4 +7,6 @@
 
 #define SENTENCE_SIZE 320
 
-void sentence_explain(const struct thread_view *view, char ret_text[static SENTENCE_SIZE]);
+/* SO_FAR: how long it ran and waited since its birth, for want of shares; NULL: not known. */
+void sentence_explain(const struct thread_view *view, const struct kernel_counters *so_far,
+                      char ret_text[static SENTENCE_SIZE]);

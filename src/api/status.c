@@ -47,19 +47,21 @@ static json_t *encode(const struct call *call, const struct balancer_state *stat
         const struct peer *peer = &call->connection->peer;
 
         return json_pack(
-                "{s:s, s:i, s:I, s:b, s:s, s:I, s:o, s:o, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I,"
+                "{s:s, s:i, s:I, s:b, s:s, s:I, s:o, s:o, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, "
+                "s:I,"
                 " s:o, s:o, s:i, s:b, s:b}",
                 "version", PACKAGE_VERSION, "pid", (int)server->pid, "startedUSec",
                 count(server->started_at / NSEC_PER_USEC), "observing", state->observing, "trouble",
                 trouble_name(state->trouble), "intervalUSec",
                 count(state->interval / NSEC_PER_USEC), "onlineCpus", encode_cpus(&state->online),
                 "unbalancedCpus", encode_cpus(&state->unbalanced), "threads", (int)c->n_threads,
-                "watched", (int)c->n_hot, "narrow", (int)state->n_narrow, "samples",
-                count(c->n_ticks), "plans", count(c->n_plans), "moves", count(c->n_moved),
-                "missedMoves", count(c->n_asleep + c->n_foreign), "failedMoves", count(c->n_failed),
-                "missingSources", missing_sources(state), "configuration",
-                encode_configuration(server), "connections", (int)server->limits.n_connections,
-                "privileged", peer->privileged, "seesAll", server_shows_all(server, peer));
+                "watched", (int)c->n_hot, "narrow", (int)state->n_narrow, "keptForChildren",
+                (int)state->n_kept, "samples", count(c->n_ticks), "plans", count(c->n_plans),
+                "moves", count(c->n_moved), "missedMoves", count(c->n_asleep + c->n_foreign),
+                "failedMoves", count(c->n_failed), "missingSources", missing_sources(state),
+                "configuration", encode_configuration(server), "connections",
+                (int)server->limits.n_connections, "privileged", peer->privileged, "seesAll",
+                server_shows_all(server, peer));
 }
 
 int method_get_status(const struct call *call)

@@ -193,6 +193,16 @@ static json_t *encode_decisions(const struct connection *connection, const struc
         return json_incref(array);
 }
 
+/* A thread that is not watched has no shares: what it did in its life is read instead. */
+static void explain(struct balancer *balancer, const struct thread_view *view,
+                    char ret_text[static SENTENCE_SIZE])
+{
+        struct kernel_counters so_far;
+        bool known = !view->watched && balancer_inspect_counters(balancer, view, &so_far) >= 0;
+
+        sentence_explain(view, known ? &so_far : NULL, ret_text);
+}
+
 int method_explain(const struct call *call)
 {
         _cleanup_(thread_view_done) struct thread_view view = {0};
@@ -210,7 +220,7 @@ int method_explain(const struct call *call)
                                    json_pack("{s:i}", "tid", (int)tid));
         if (r < 0)
                 return r;
-        sentence_explain(&view, text);
+        explain(call->server->host.balancer, &view, text);
         thread = encode_thread(&view, server_now(call->server));
         return call_reply(
                 call,

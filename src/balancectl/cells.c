@@ -70,7 +70,7 @@ const char *cell_verdict(const json_t *thread)
                 {"asleep", "asleep"},
                 {"content", "content"},
                 {"settling", "settling"},
-                {"patient", "waits, not long"},
+                {"patient", "waits a little"},
                 {"nowhereBetter", "nowhere better"},
                 {"candidate", "to be moved"},
                 {"switchedOff", "switched off"},

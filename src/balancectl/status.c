@@ -76,7 +76,7 @@ static void print_trouble(const struct terminal *terminal, const json_t *status)
         static const struct {
                 const char *trouble, *words;
         } known[] = {
-                {"quiet", "nothing waits"},
+                {"quiet", "nothing waits that balancerd should move"},
                 {"balanced", "threads wait, but only where the kernel balances"},
                 {"unbalanced", "threads wait where the kernel does not balance"},
         };
@@ -97,10 +97,13 @@ static void print_trouble(const struct terminal *terminal, const json_t *status)
 static void print_threads(const struct terminal *terminal, const json_t *status)
 {
         char known[WORDS_SIZE], watched[WORDS_SIZE], narrow[WORDS_SIZE];
+        char kept[WORDS_SIZE];
 
-        print_card(terminal, "Threads", "%s known, %s watched, %s narrow at this moment",
+        print_card(terminal, "Threads",
+                   "%s known, %s watched, %s narrow at this moment, %s kept for children",
                    cell_integer(status, "threads", known), cell_integer(status, "watched", watched),
-                   cell_integer(status, "narrow", narrow));
+                   cell_integer(status, "narrow", narrow),
+                   cell_integer(status, "keptForChildren", kept));
 }
 
 static void print_counts(const struct terminal *terminal, const json_t *status)

@@ -453,9 +453,11 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
         if (r < 0)
                 return r;
         look_for_stuck_moves(b);
+        b->found = outcome.trouble;
         cost = b->kernel->ops->cpu_time(b->kernel) - started;
         *ret_next_at = pace_next(&b->pace, &b->sampler.settings, b->sampler.now, cost,
-                                 b->sampler.has_unbalanced ? SAVINGS_MAX : 0, outcome.trouble);
+                                 b->sampler.has_unbalanced ? SAVINGS_MAX : 0,
+                                 outcome.searching ? PACE_UNBALANCED : outcome.trouble);
         return 0;
 }
 

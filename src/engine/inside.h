@@ -20,6 +20,7 @@ struct balancer {
         struct sampler sampler;
         struct mover *mover; /* NULL while observing */
         struct pace pace;
+        enum pace_trouble found; /* by the last sample; how often to look has a longer memory */
         struct plan plan;
         struct decisions *decisions;
         float *lags;

@@ -78,11 +78,17 @@ int balancer_inspect(const struct balancer *b, struct balancer_state *ret)
 {
         struct balancer_state state = {
                 .observing = b->options.observe,
-                .trouble = b->pace.trouble,
+                .trouble = b->found,
                 .interval = b->interval,
-                .n_narrow = b->sampler.ledger ? ledger_count(b->sampler.ledger) : 0,
         };
         int r;
+
+        if (b->sampler.ledger) {
+                unsigned n = ledger_count(b->sampler.ledger);
+
+                state.n_narrow = ledger_count_narrow(b->sampler.ledger);
+                state.n_kept = n - MIN(n, state.n_narrow); /* one may have begun in between */
+        }
 
         r = list_cpus(&b->sampler, &state.online, &state.unbalanced);
         if (r < 0)
@@ -119,6 +125,8 @@ bool balancer_inspect_cpu(const struct balancer *b, unsigned i, struct cpu_view 
                         continue;
                 ret->n_threads++;
                 ret->demand += demand_value(&hot->demand);
+                if (!s->counters.has_run_delay)
+                        ret->waiting += demand_wait(&hot->demand);
         }
         return true;
 }
@@ -344,69 +352,115 @@ static int judge(struct balancer *b, const struct hot *hot, enum verdict *ret)
                 *ret = VERDICT_MOVING;
         else if (flags & THREAD_LEFT_ALONE)
                 *ret = VERDICT_LEFT_ALONE;
+        else if (!hot->runnable)
+                *ret = VERDICT_ASLEEP;
         else
                 return ask_policy(b, hot, ret);
         return 0;
 }
 
 /* The hot half of the thread that STAT is of, or NULL. */
-static const struct hot *find_hot(struct balancer *b, pid_t tid, const struct kernel_thread *stat)
+static struct hot *find_hot(struct balancer *b, pid_t tid, const struct kernel_thread *stat)
 {
-        const struct thread *thread = threads_find(&b->sampler.threads, tid);
+        struct thread *thread = threads_find(&b->sampler.threads, tid);
 
-        return thread && thread->start_ticks == stat->start_ticks ? thread->hot : NULL;
+        if (!thread || thread->start_ticks != stat->start_ticks || !thread->hot)
+                return NULL;
+        return thread->hot->stat_at != 0 ? thread->hot : NULL;
 }
 
-/* The mask that is the owner's choice: what the sampler took for it, while the thread may be narrow
- * for the time of a move. */
-static int read_affinity(struct balancer *b, const struct hot *hot, struct thread_view *view)
+/* What is said of a thread must fit together: its mask and STAT, read just now, count from now on.
+ * For the time of a move its mask is not its owner's choice. Returns 0, -ESRCH or -ENOMEM. */
+static int take_note(struct balancer *b, struct hot *hot, const struct kernel_thread *stat)
 {
-        if (hot && hot->in_flight && hot->mask_at != 0)
-                return cpuset_copy(&view->affinity, sampler_mask(&b->sampler, hot));
-        return b->kernel->ops->get_affinity(b->kernel, view->tid, &view->affinity);
+        bool was_asleep = !hot->runnable, had_mask = hot->mask_at != 0;
+        unsigned cpu = hot->cpu, class = hot->mask_class;
+        int r = 0;
+
+        watch_note(&b->sampler, hot, stat);
+        if (!hot->in_flight)
+                r = watch_read_mask(&b->sampler, hot);
+        /* Only then something else may come of it: one that fell asleep is judged without. */
+        if (cpu != hot->cpu || class != hot->mask_class || had_mask != (hot->mask_at != 0) ||
+            (was_asleep && hot->runnable))
+                b->n_changes++;
+        return r;
 }
 
-static int fill_watched(struct balancer *b, const struct hot *hot, struct thread_view *view)
+static int fill_watched(struct balancer *b, struct hot *hot, const struct kernel_thread *stat,
+                        struct thread_view *view)
 {
+        int r;
+
+        r = take_note(b, hot, stat);
+        if (r < 0)
+                return r;
         view->watched = true;
-        view->cpu = b->sampler.topology->cpus[hot->cpu].id;
         view->run = MIN(hot->demand.run, 1.0F);
         view->wait = demand_wait(&hot->demand);
         view->demand = demand_value(&hot->demand);
         view->moved_at = hot->left_at;
-        return judge(b, hot, &view->verdict);
+        if (hot->mask_at != 0)
+                r = cpuset_copy(&view->affinity, sampler_mask(&b->sampler, hot));
+        return r < 0 ? r : judge(b, hot, &view->verdict);
+}
+
+static void fill_from_stat(const struct kernel_thread *stat, struct thread_view *view)
+{
+        int kind = judge_kind(stat);
+
+        view->start_ticks = stat->start_ticks;
+        memcpy(view->comm, stat->comm, sizeof(view->comm));
+        view->cpu = stat->cpu;
+        view->state = stat->state;
+        view->prio = balancer_prio(stat);
+        view->verdict = kind >= 0 ? (enum verdict)kind : VERDICT_UNWATCHED;
+}
+
+/* All that is told of the thread of VIEW but its owner. */
+static int fill(struct balancer *b, struct thread_view *view)
+{
+        const struct kernel_ops *ops = b->kernel->ops;
+        struct kernel_thread stat;
+        struct hot *hot;
+        int r;
+
+        r = ops->read_thread(b->kernel, view->tgid, view->tid, &stat);
+        if (r < 0)
+                return r;
+        fill_from_stat(&stat, view);
+        hot = find_hot(b, view->tid, &stat);
+        if (hot) {
+                r = fill_watched(b, hot, &stat, view);
+                if (r < 0)
+                        return r;
+        }
+        return cpuset_is_empty(&view->affinity)
+                       ? ops->get_affinity(b->kernel, view->tid, &view->affinity)
+                       : 0;
 }
 
 int balancer_inspect_thread(struct balancer *b, pid_t tid, struct thread_view *ret)
 {
         _cleanup_(thread_view_done) struct thread_view view = {.tid = tid};
-        struct kernel_thread stat;
-        const struct hot *hot;
         int r;
 
         r = balancer_inspect_owner(b, tid, &view.tgid, &view.uid);
         if (r < 0)
                 return r;
-        r = b->kernel->ops->read_thread(b->kernel, view.tgid, tid, &stat);
+        r = fill(b, &view);
+        /* Last: what was read before may be of a program that has another user by now. */
+        if (r >= 0)
+                r = b->kernel->ops->read_owner(b->kernel, view.tgid, tid, &view.uid);
         if (r < 0)
                 return r == -ENOMEM ? r : -ESRCH;
-        hot = find_hot(b, tid, &stat);
-        r = read_affinity(b, hot, &view);
-        if (r < 0)
-                return r == -ENOMEM ? r : -ESRCH;
-        view.start_ticks = stat.start_ticks;
-        memcpy(view.comm, stat.comm, sizeof(view.comm));
-        view.cpu = stat.cpu;
-        view.state = stat.state;
-        view.prio = balancer_prio(&stat);
-        r = judge_kind(&stat);
-        view.verdict = r >= 0 ? (enum verdict)r : VERDICT_UNWATCHED;
-        if (hot && hot->stat_at != 0) {
-                r = fill_watched(b, hot, &view);
-                if (r < 0)
-                        return r;
-        }
         *ret = view;
         view = (struct thread_view){0};
         return 0;
+}
+
+int balancer_inspect_counters(struct balancer *b, const struct thread_view *view,
+                              struct kernel_counters *ret)
+{
+        return b->kernel->ops->read_counters_once(b->kernel, view->tgid, view->tid, ret);
 }

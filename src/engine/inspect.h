@@ -3,8 +3,9 @@
 
 /*
  * What others may ask the balancer: how it is, what it knows of CPUs and threads, and why a thread
- * is where it is. Reads only; CPUs are the kernel's numbers. What is read is as of the last sample,
- * so that asking costs no sample; of threads that are not watched the stat file is read.
+ * is where it is. Moves nothing; CPUs are the kernel's numbers. What is told is as of the last
+ * sample, so that asking costs none; but where a thread is, its state and its affinity are read,
+ * and of a watched one taken note of, so that the verdict fits what is told beside it.
  */
 
 #include <stdbool.h>
@@ -39,9 +40,10 @@ const char *verdict_to_string(enum verdict verdict);
 struct balancer_state {
         struct balancer_counts counts;
         bool observing;
-        enum pace_trouble trouble;
-        nsec_t interval;   /* between the last two samples; 0: there was one only */
-        unsigned n_narrow; /* masks that are narrow or whose children may be born narrow */
+        enum pace_trouble trouble; /* that the last sample found */
+        nsec_t interval;           /* between the last two samples; 0: there was one only */
+        unsigned n_narrow;         /* masks that are narrow */
+        unsigned n_kept; /* masks that are back, of whose threads children may be born narrow */
         struct cpuset online, unbalanced; /* owned by the state */
         bool missing[_KERNEL_SOURCE_MAX];
 };
@@ -56,7 +58,8 @@ struct cpu_view {
         float capacity;
         bool balanced;
         float idle;
-        float waiting;      /* run delay a second: threads that wait for it */
+        float waiting; /* run delay a second: threads that wait for it; where the kernel does not
+                          tell that of CPUs, of the watched threads on it */
         unsigned n_threads; /* watched, and on it */
         float demand;       /* of those, in CPUs */
 };
@@ -68,7 +71,7 @@ struct thread_view {
         pid_t tgid, tid;
         uint64_t start_ticks;        /* tells it from a later one of the same number */
         char comm[KERNEL_COMM_SIZE]; /* foreign bytes */
-        uid_t uid;                   /* effective */
+        uid_t uid;                   /* effective; read after all the rest */
         unsigned cpu;
         struct cpuset affinity; /* what its owner permits; owned by the view */
         char state;
@@ -91,6 +94,10 @@ unsigned balancer_inspect_tids(const struct balancer *balancer, pid_t after, pid
 /* Returns 0; -ESRCH when there is no such thread (any more); -ENOMEM. Threads that the balancer has
  * not met yet are looked up in /proc. */
 int balancer_inspect_thread(struct balancer *balancer, pid_t tid, struct thread_view *ret);
+
+/* How long the thread of VIEW ran and waited since its birth. Returns 0 or a negative errno. */
+int balancer_inspect_counters(struct balancer *balancer, const struct thread_view *view,
+                              struct kernel_counters *ret);
 
 /* The thread's process and owner alone (*ret_uid: effective user): what decides who may see it.
  * Returns 0 or -ESRCH. */

@@ -568,6 +568,21 @@ unsigned ledger_count(struct ledger *ledger)
         return n_own;
 }
 
+unsigned ledger_count_narrow(struct ledger *ledger)
+{
+        unsigned n_narrow = 0;
+
+        (void)pthread_mutex_lock(&ledger->lock);
+        for (int i = 0, n_left = (int)ledger->n_own; n_left > 0; i++) {
+                if (!ledger->is_own[i])
+                        continue;
+                n_left--;
+                n_narrow += atomic_load(&record_at(ledger, i)->state) == STORED_NARROW;
+        }
+        (void)pthread_mutex_unlock(&ledger->lock);
+        return n_narrow;
+}
+
 static enum ledger_state state_of(const struct record *record, unsigned n_words)
 {
         uint32_t state = atomic_load_explicit(&record->state, memory_order_acquire);

@@ -95,6 +95,9 @@ unsigned ledger_size(const struct ledger *ledger);
  * could not be restored is waited for by nobody. [any thread] */
 unsigned ledger_count(struct ledger *ledger);
 
+/* Those of them that are NARROW. [any thread] */
+unsigned ledger_count_narrow(struct ledger *ledger);
+
 /*
  * Reads record NUMBER, 0 <= NUMBER < ledger_size(). Returns its enum ledger_state, or
  * -ENOMEM. RET_ENTRY, whose masks the caller owns, is filled where that is NARROW or SETTLED, and

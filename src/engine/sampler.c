@@ -295,8 +295,9 @@ static int pass_over_threads(struct sampler *s, bool full, bool grew, bool newbo
         for (unsigned i = 0; i < ret->snapshot.n_threads; i++)
                 s->snapshot_hot[i]->newborn = false;
         ret->has_snapshot = true;
-        if (newborn || s->sweep_left > 0)
+        if (newborn)
                 ret->trouble = PACE_UNBALANCED;
+        ret->searching = s->sweep_left > 0;
         return 0;
 }
 

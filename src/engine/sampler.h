@@ -91,6 +91,7 @@ struct sampler {
 /* What a tick found. */
 struct sampler_outcome {
         enum pace_trouble trouble;
+        bool searching;    /* work that no known thread accounts for: the next tick is to be soon */
         bool has_snapshot; /* threads were sampled; `snapshot` is valid until the next tick */
         struct snapshot snapshot;
 };

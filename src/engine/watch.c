@@ -73,11 +73,24 @@ void sampler_set_cpu(struct sampler *s, struct hot *hot, unsigned cpu)
         hot->cpu = cpu;
 }
 
+void watch_note(struct sampler *s, struct hot *hot, const struct kernel_thread *stat)
+{
+        int cpu = topology_index(s->topology, stat->cpu);
+
+        hot->stat = *stat;
+        hot->stat_at = s->now;
+        hot->weight = weight_of(stat);
+        /* Whoever looks at itself finds itself running. */
+        hot->runnable = stat->state == 'R' && hot->thread->tgid != s->self;
+        if (cpu >= 0)
+                sampler_set_cpu(s, hot, (unsigned)cpu);
+}
+
 int watch_look(struct sampler *s, struct hot *hot)
 {
         struct thread *thread = hot->thread;
         struct kernel_thread stat;
-        int r, cpu;
+        int r;
 
         r = s->kernel->ops->read_thread(s->kernel, thread->tgid, thread->tid, &stat);
         if (r < 0)
@@ -85,14 +98,7 @@ int watch_look(struct sampler *s, struct hot *hot)
         if (thread->start_ticks != 0 && thread->start_ticks != stat.start_ticks)
                 return -ESRCH;
         thread->start_ticks = stat.start_ticks;
-        hot->stat = stat;
-        hot->stat_at = s->now;
-        hot->weight = weight_of(&stat);
-        /* Whoever looks at itself finds itself running. */
-        hot->runnable = stat.state == 'R' && thread->tgid != s->self;
-        cpu = topology_index(s->topology, stat.cpu);
-        if (cpu >= 0)
-                sampler_set_cpu(s, hot, (unsigned)cpu);
+        watch_note(s, hot, &stat);
         return 0;
 }
 

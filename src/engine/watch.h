@@ -20,6 +20,9 @@ int watch_cold(struct sampler *sampler, unsigned n);
 /* Reads the stat file of a hot thread. Returns 0, or -ESRCH if it is gone (nothing is removed). */
 int watch_look(struct sampler *sampler, struct hot *hot);
 
+/* STAT was read of the thread just now. */
+void watch_note(struct sampler *sampler, struct hot *hot, const struct kernel_thread *stat);
+
 /* Reads the affinity of a hot thread; one that balancerd moved a moment ago and whose mask changed
  * since is left alone for a while. Returns as above, or -ENOMEM. */
 int watch_read_mask(struct sampler *sampler, struct hot *hot);

@@ -201,21 +201,30 @@ static void test_notice(void **state)
         assert_json(without_time(encode_notice(&notice)), "{\"level\":5,\"text\":\"something\"}");
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+        return strlen(text) >= strlen(end) && streq(text + strlen(text) - strlen(end), end);
+}
+
 /* Every verdict has words, which fit. */
 static void test_sentences(void **state)
 {
         _cleanup_view_ struct thread_view view = some_thread();
+        const struct kernel_counters so_far = {.run_nsec = 4400 * NSEC_PER_MSEC,
+                                               .wait_nsec = 11200 * NSEC_PER_MSEC};
         char text[SENTENCE_SIZE];
 
         (void)state;
-        sentence_explain(&view, text);
-        assert_string_equal(text, "Thread 11 on CPU 3 has neither run nor waited lately, so it is "
-                                  "not watched.");
+        sentence_explain(&view, NULL, text);
+        assert_non_null(strstr(text, "Thread 11 on CPU 3 is not watched: "));
+        assert_true(ends_with(text, " nothing is stuck."));
+        sentence_explain(&view, &so_far, text);
+        assert_true(ends_with(text, " Since its birth it ran 4.4 s and waited 11.2 s."));
         view.watched = true;
         view.run = view.wait = 0.496F;
         for (unsigned i = VERDICT_KERNEL_THREAD; i <= VERDICT_SWITCHED_OFF; i++) {
                 view.verdict = (enum verdict)i;
-                sentence_explain(&view, text);
+                sentence_explain(&view, &so_far, text);
                 assert_non_null(strstr(text, ". It ran 50% and waited 50% of the time."));
         }
 }

@@ -34,8 +34,8 @@ struct bench {
         nsec_t next_at;
         bool balanced;         /* by the kernel */
         struct ledger *ledger; /* NULL: threads are not moved */
-        struct kernel_ops ops; /* where a test has its own */
-        struct decision last;  /* that was told */
+        struct kernel_ops ops;
+        struct decision last; /* that was told */
         unsigned n_told;
 };
 
@@ -104,11 +104,52 @@ static void keep(const struct decision *decision, void *userdata)
         b->n_told++;
 }
 
+/* The kernel as the tests have it: that of the simulation, and what it does not know. */
+static const struct kernel_ops *sim_ops;
+static uid_t owner; /* of all threads */
+static struct {
+        pid_t tid;
+        int policy;
+        bool kernel_thread;
+        char state; /* '\0': its own */
+} twist;
+
+static int read_twisted(struct kernel *kernel, pid_t tgid, pid_t tid, struct kernel_thread *ret)
+{
+        int r;
+
+        r = sim_ops->read_thread(kernel, tgid, tid, ret);
+        if (r < 0 || tid != twist.tid)
+                return r;
+        ret->policy = twist.policy;
+        ret->kernel_thread = twist.kernel_thread;
+        ret->state = twist.state ?: ret->state;
+        return 0;
+}
+
+static int read_owner(struct kernel *kernel, pid_t tgid, pid_t tid, uid_t *ret)
+{
+        uid_t uid;
+        int r;
+
+        r = sim_ops->read_owner(kernel, tgid, tid, &uid);
+        if (r >= 0)
+                *ret = owner;
+        return r;
+}
+
 static void make_kernel(struct bench *b)
 {
         assert_int_equal(machine_new(&b->machine, b->topology, &b->workload, NULL), 0);
         machine_set_balanced(b->machine, 0, b->topology->n_cpus - 1, b->balanced);
         assert_int_equal(sim_kernel_new(&b->kernel, b->machine, NULL), 0);
+        memset(&twist, 0, sizeof(twist));
+        owner = 0;
+        sim_ops = b->kernel->ops;
+        b->ops = *sim_ops;
+        b->ops.read_thread = read_twisted;
+        b->ops.read_owner = read_owner;
+        b->kernel->ops = &b->ops;
 }
 
 /* A balancer that only observes, unless there is a ledger: threads stay where they are. */
@@ -238,18 +279,17 @@ static void test_masks_of_one_cpu(void **state)
 static void test_kinds_that_stay(void **state)
 {
         struct bench *b = *state;
-        struct hot *hot;
 
         add_hogs(b, 3, 0);
         start(b, 2 * SEC);
-        hot = hot_of(b, 0);
-        hot->stat.policy = SCHED_FIFO;
+        twist.tid = sim_kernel_tid(0);
+        twist.policy = SCHED_FIFO;
         assert_verdict(b, 0, VERDICT_REALTIME);
         b->balancer->sampler.settings.balance.realtime = true;
         assert_verdict(b, 0, VERDICT_CANDIDATE);
-        hot->stat.policy = SCHED_DEADLINE;
+        twist.policy = SCHED_DEADLINE;
         assert_verdict(b, 0, VERDICT_DEADLINE);
-        hot->stat.kernel_thread = true;
+        twist.kernel_thread = true;
         assert_verdict(b, 0, VERDICT_KERNEL_THREAD);
         b->balancer->sampler.self = sim_kernel_tid(1);
         assert_verdict(b, 1, VERDICT_SELF);
@@ -267,8 +307,11 @@ static void test_times_that_stay(void **state)
         assert_verdict(b, 0, VERDICT_LEFT_ALONE);
         hot_of(b, 0)->in_flight = true;
         assert_verdict(b, 0, VERDICT_MOVING);
-        hot_of(b, 1)->runnable = false;
+        twist.tid = sim_kernel_tid(1);
+        twist.state = 'S';
         assert_verdict(b, 1, VERDICT_ASLEEP);
+        twist.state = '\0';
+        assert_verdict(b, 1, VERDICT_CANDIDATE);
         hot_of(b, 2)->moved_at = now - MSEC;
         assert_verdict(b, 2, VERDICT_SETTLING);
         hot_of(b, 2)->moved_at = now - 10 * SEC;
@@ -335,6 +378,75 @@ static void test_view_of_a_thread(void **state)
         assert_true(cpuset_contains(&view.affinity, 4) && cpuset_contains(&view.affinity, 7));
 }
 
+static void set_affinity(struct bench *b, unsigned task, const char *list)
+{
+        _cleanup_cpuset_ struct cpuset set = {0};
+
+        assert_int_equal(cpuset_parse_list(list, strlen(list), &set), 0);
+        assert_int_equal(sim_ops->set_affinity(b->kernel, sim_kernel_tid(task), &set), 0);
+}
+
+static void assert_view(struct bench *b, unsigned task, unsigned cpu, const char *affinity,
+                        enum verdict verdict)
+{
+        _cleanup_(thread_view_done) struct thread_view view = {0};
+        _cleanup_free_ char *list = NULL;
+
+        assert_int_equal(balancer_inspect_thread(b->balancer, sim_kernel_tid(task), &view), 0);
+        assert_int_equal(cpuset_format_list(&view.affinity, &list), 0);
+        assert_string_equal(list, affinity);
+        assert_int_equal(view.cpu, cpu);
+        assert_string_equal(verdict_to_string(view.verdict), verdict_to_string(verdict));
+}
+
+/* What is told together was true at one time: also of what changed since the last sample. */
+static void test_verdict_fits_mask_and_place(void **state)
+{
+        struct bench *b = *state;
+
+        add_hogs(b, 3, 0);
+        start(b, 2 * SEC);
+        assert_view(b, 0, 4, "4,7", VERDICT_CANDIDATE);
+        set_affinity(b, 0, "4");
+        assert_view(b, 0, 4, "4", VERDICT_PINNED);
+        set_affinity(b, 0, "7");
+        assert_view(b, 0, 7, "7", VERDICT_PINNED);
+        set_affinity(b, 0, "4,7");
+        assert_view(b, 0, 7, "4,7", VERDICT_NOWHERE_BETTER);
+}
+
+/* For the time of a move the owner's choice is told, and nothing is learned from the narrow mask.
+ */
+static void test_narrow_mask_is_not_told(void **state)
+{
+        struct bench *b = *state;
+
+        add_hogs(b, 3, 0);
+        start(b, 2 * SEC);
+        hot_of(b, 0)->in_flight = true;
+        set_affinity(b, 0, "7");
+        assert_view(b, 0, 7, "4,7", VERDICT_MOVING);
+}
+
+/* A program that takes another user's rights while it is looked at. */
+static int get_affinity_and_owner(struct kernel *kernel, pid_t tid, struct cpuset *ret)
+{
+        owner = 1000;
+        return sim_ops->get_affinity(kernel, tid, ret);
+}
+
+static void test_owner_is_read_last(void **state)
+{
+        struct bench *b = *state;
+        _cleanup_(thread_view_done) struct thread_view view = {0};
+
+        add_hogs(b, 2, 0);
+        start(b, 2 * SEC);
+        b->ops.get_affinity = get_affinity_and_owner;
+        assert_int_equal(balancer_inspect_thread(b->balancer, sim_kernel_tid(0), &view), 0);
+        assert_int_equal(view.uid, 1000);
+}
+
 /* Threads that were born since the last tick are known to the kernel alone. */
 static void test_thread_not_met_yet(void **state)
 {
@@ -375,19 +487,6 @@ static void test_state(void **state)
         assert_false(whole.missing[KERNEL_PRESSURE]);
 }
 
-/* Of all threads of the simulated machine, which knows no users. */
-static uid_t owner;
-static const struct kernel_ops *sim_ops;
-
-static int read_owner(struct kernel *kernel, pid_t tgid, pid_t tid, uid_t *ret)
-{
-        (void)kernel;
-        (void)tgid;
-        (void)tid;
-        *ret = owner;
-        return 0;
-}
-
 static int become_another_users(struct kernel *kernel, pid_t tid, const struct cpuset *set)
 {
         owner = 1000;
@@ -402,12 +501,7 @@ static void test_owner_is_that_of_the_decision(void **state)
         add_hogs(b, 2, 0);
         make_ledger(b);
         make_kernel(b);
-        owner = 0;
-        sim_ops = b->kernel->ops;
-        b->ops = *sim_ops;
-        b->ops.read_owner = read_owner;
         b->ops.set_affinity = become_another_users;
-        b->kernel->ops = &b->ops;
         start_balancer(b);
         run(b, SEC);
         assert_true(b->n_told > 0);
@@ -448,6 +542,76 @@ static void test_chains_are_numbered_on(void **state)
         assert_true(b->last.chain > first);
 }
 
+/* Nothing is known before the first sample, and nothing waits on a machine of sleepers. */
+static void test_trouble_is_what_was_found(void **state)
+{
+        struct bench *b = *state;
+        _cleanup_(balancer_state_done) struct balancer_state before = {0}, after = {0};
+
+        b->balanced = true;
+        add_sleeper(b);
+        start(b, 0);
+        assert_int_equal(balancer_inspect(b->balancer, &before), 0);
+        assert_int_equal(before.trouble, PACE_QUIET);
+        run(b, 20 * MSEC);
+        assert_int_equal(balancer_inspect(b->balancer, &after), 0);
+        assert_int_equal(after.trouble, PACE_QUIET);
+}
+
+/* A mask that is back is not narrow, while children of that time are looked for. */
+static void test_narrow_is_told_from_kept(void **state)
+{
+        struct bench *b = *state;
+        _cleanup_(balancer_state_done) struct balancer_state one = {0}, two = {0};
+        struct ledger_entry entry = {.tgid = 1, .tid = 1};
+        int number;
+
+        add_sleeper(b);
+        make_ledger(b);
+        start(b, SEC);
+        assert_int_equal(cpuset_add(&entry.original, 4), 0);
+        assert_int_equal(cpuset_add(&entry.set, 4), 0);
+        number = ledger_begin(b->ledger, &entry);
+        assert_true(number >= 0);
+        assert_int_equal(balancer_inspect(b->balancer, &one), 0);
+        assert_int_equal(one.n_narrow, 1);
+        assert_int_equal(one.n_kept, 0);
+        ledger_settle(b->ledger, number, 1);
+        assert_int_equal(balancer_inspect(b->balancer, &two), 0);
+        assert_int_equal(two.n_narrow, 0);
+        assert_int_equal(two.n_kept, 1);
+        ledger_clear(b->ledger, number);
+        ledger_entry_done(&entry);
+}
+
+static int read_cpus_without_delay(struct kernel *kernel, struct kernel_cpus *ret)
+{
+        int r;
+
+        r = sim_ops->read_cpus(kernel, ret);
+        ret->has_run_delay = false;
+        for (unsigned id = 0; id < ret->n_ids; id++)
+                ret->cpus[id].run_delay_nsec = 0;
+        return r;
+}
+
+/* Where the kernel does not tell of CPUs how many wait, their threads do. */
+static void test_cpus_without_schedstat(void **state)
+{
+        struct bench *b = *state;
+        struct cpu_view view;
+
+        add_hogs(b, 3, 0);
+        make_kernel(b);
+        b->ops.read_cpus = read_cpus_without_delay;
+        start_balancer(b);
+        run(b, 2 * SEC);
+        assert_true(balancer_inspect_cpu(b->balancer, 0, &view));
+        assert_true(view.waiting > 1.8F && view.waiting < 2.2F);
+        assert_true(balancer_inspect_cpu(b->balancer, 1, &view));
+        assert_true(view.waiting < 0.1F);
+}
+
 static void test_cpus(void **state)
 {
         struct bench *b = *state;
@@ -486,6 +650,12 @@ int main(void)
                 TEST(test_view_of_a_thread),
                 TEST(test_thread_not_met_yet),
                 TEST(test_state),
+                TEST(test_verdict_fits_mask_and_place),
+                TEST(test_narrow_mask_is_not_told),
+                TEST(test_owner_is_read_last),
+                TEST(test_trouble_is_what_was_found),
+                TEST(test_narrow_is_told_from_kept),
+                TEST(test_cpus_without_schedstat),
                 TEST(test_owner_is_that_of_the_decision),
                 TEST(test_chains_are_numbered_on),
                 TEST(test_cpus),

@@ -37,6 +37,7 @@ STATUS = {
     "threads": 184,
     "watched": 12,
     "narrow": 0,
+    "keptForChildren": 0,
     "samples": 1000,
     "plans": 14,
     "moves": 4,
@@ -175,7 +176,7 @@ STATUS_TEXT = """\
            Now: threads wait where the kernel does not balance; looks every 20ms
          Moves: 4 moves, 1 missed, 0 failed
           Work: 1000 samples, 14 plans
-       Threads: 184 known, 12 watched, 0 narrow at this moment
+       Threads: 184 known, 12 watched, 0 narrow at this moment, 0 kept for children
        Missing: taskstats: switch counts are read from status files
                 hwloc: CPUs are taken to be equal and to share a cache
  Configuration: /etc/balancerd/balancerd.json
@@ -252,7 +253,7 @@ def test_status_tells_the_age(path):
 
 def test_status_after_a_single_sample(path):
     with StandIn(path, {"GetStatus": [{**STATUS, "trouble": "quiet", "intervalUSec": 0}]}):
-        assert "           Now: nothing waits\n" in said(run(path, "status"))
+        assert "           Now: nothing waits that balancerd should move\n" in said(run(path, "status"))
 
 
 def test_status_counts_one_as_one(path):
