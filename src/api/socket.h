@@ -3,15 +3,23 @@
 
 /* The socket that clients find by its name, where systemd has not made it. */
 
+#include <sys/types.h>
+
 #define SOCKET_NAME "io.balancerd"
 
-/*
- * Makes the socket SOCKET_NAME below DIR_FD, for everyone, and listens. What an earlier daemon left
- * there is removed: the caller holds the claim to the machine, so that nobody else lives there.
- * Returns the descriptor, which does not block; -EEXIST where the name is that of something else
- * than a socket; or another negative errno.
- */
-int socket_listen(int dir_fd);
+/* Which file it was that was made: another one of that name is somebody else's. */
+struct socket_name {
+        dev_t device;
+        ino_t inode;
+};
 
-/* Removes the name again. */
-void socket_remove(int dir_fd);
+/*
+ * Makes the socket SOCKET_NAME below DIR_FD, for everyone, and listens. One on which nobody listens
+ * any more is removed before. Returns the descriptor, which does not block; -EADDRINUSE where
+ * somebody listens there, whether he answers or not; -EEXIST where the name is that of something
+ * else than a socket; or another negative errno.
+ */
+int socket_listen(int dir_fd, struct socket_name *ret);
+
+/* Removes the name again, unless it is another's by now. */
+void socket_remove(int dir_fd, const struct socket_name *name);

@@ -14,7 +14,8 @@
 struct serving {
         struct server *server;
         int runtime_fd;
-        bool removes_socket; /* it was made here, and nobody keeps it */
+        struct socket_name name;
+        bool removes_name; /* it was made here, and nobody keeps the socket */
 };
 
 static gid_t privileged_group(void)
@@ -42,12 +43,15 @@ static int take_or_make_socket(struct serving *serving, const struct serving_opt
         fd = notify_take_listener(options->notify);
         if (fd >= 0)
                 return fd;
-        fd = socket_listen(serving->runtime_fd);
+        fd = socket_listen(serving->runtime_fd, &serving->name);
+        if (fd == -EADDRINUSE)
+                return log_error_errno(fd, "another program listens on " SOCKET_NAME
+                                           " in the runtime directory (balancerd.socket?)");
         if (fd == -EEXIST)
                 return log_error_errno(fd, SOCKET_NAME " in the runtime directory is no socket");
         if (fd < 0)
                 return log_error_errno(fd, "cannot make the socket " SOCKET_NAME);
-        serving->removes_socket = !notify_store_listener(options->notify, fd);
+        serving->removes_name = !notify_store_listener(options->notify, fd);
         return fd;
 }
 
@@ -86,8 +90,8 @@ void serving_free(struct serving *serving)
         if (!serving)
                 return;
         server_free(serving->server);
-        if (serving->removes_socket)
-                socket_remove(serving->runtime_fd);
+        if (serving->removes_name)
+                socket_remove(serving->runtime_fd, &serving->name);
         free(serving);
 }
 

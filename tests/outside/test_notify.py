@@ -182,6 +182,28 @@ def test_own_socket_is_removed_where_nobody_keeps_it(start, runtime_dir):
     assert not os.path.exists(varlink.socket_path(runtime_dir))
 
 
+def test_socket_of_another_is_left_alone(start, runtime_dir):
+    """As the socket unit's is, when the daemon is run by hand."""
+    path = Path(varlink.socket_path(runtime_dir))
+    with listening(path) as listener:
+        daemon_ = start()
+        assert daemon_.wait() == 1
+        assert "another program listens on io.balancerd" in daemon_.wait_line("listens")
+        assert path.exists()
+        # It asked whether somebody is there, and went.
+        client, _address = listener.accept()
+        assert client.recv(1) == b""
+        client.close()
+    # Nobody is any more.
+    daemon_ = start()
+    daemon_.wait_ready()
+    assert ask(path) == daemon_.process.pid
+    path.unlink()
+    with listening(path):
+        assert daemon_.stop() == 0
+        assert path.exists()
+
+
 def test_kept_ledger_is_no_claim_to_the_machine(start, manager, runtime_dir):
     """Its lock dies with the daemon, so that ExecStopPost can restore."""
     daemon_ = start(env=manager.environment())
