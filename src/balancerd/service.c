@@ -46,6 +46,7 @@ struct service {
         /* What ends a quiet time early; NULL where the kernel has no such thing. */
         sd_event_source *births, *pressure;
         bool has_signals; /* they are blocked */
+        bool refused;     /* the last reload was */
         int error;        /* what ended the loop */
 };
 
@@ -241,9 +242,10 @@ static int read_status(const struct service *service, struct status *ret)
         balancer_get_counts(service->balancer, &counts);
         *ret = (struct status){.n_threads = counts.n_threads, .unbalanced = list};
         (void)snprintf(ret->text, sizeof(ret->text),
-                       "%u threads, CPUs without kernel balancing: %s%s", counts.n_threads,
+                       "%u threads, CPUs without kernel balancing: %s%s%s", counts.n_threads,
                        *list ? list : "none",
-                       service->observe ? "; observing only, nothing is moved" : "");
+                       service->observe ? "; observing only, nothing is moved" : "",
+                       service->refused ? "; the last reload was refused" : "");
         return 0;
 }
 
@@ -269,6 +271,7 @@ static int reload(struct service *service, struct faults *ret_faults)
 
         notify_reloading(service->notify);
         r = reconfigure(service->config, service->source, ret_faults);
+        service->refused = r < 0;
         if (r == 0)
                 apply_settings(service);
         /* The manager waits for readiness, whatever came of it. */

@@ -80,3 +80,28 @@ def test_named_targets_exist():
     makefile = (tree.BUILD / "Makefile").read_text()
     for target in re.findall(r"\bmake ([a-z-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_readme_says_what_is_to_be_done_once():
+    """For each kind of file that make install puts in a place of systemd's."""
+    once = README.split("# once, after the installation")[1].split("enable --now")[0]
+    for command in ("systemd-sysusers", "systemd-tmpfiles --create", "systemctl daemon-reload",
+                    "journalctl --update-catalog"):  # fmt: skip
+        assert command in once
+
+
+def test_readme_mentions_no_program_that_is_not_installed():
+    assert "balancerd-sim" not in README
+
+
+def test_manual_lists_every_other_page_and_the_socket():
+    pages = {tuple(path.name.rsplit(".", 1)) for path in (tree.SOURCE / "man").glob("*.[1-8]")}
+    see_also = set(re.findall(r"^\.Xr (\S+) (\d)", MANUAL.split(".Sh SEE ALSO")[1], re.M))
+    assert pages - {("balancerd", "8")} <= see_also
+    assert ".It Pa /run/balancerd/io.balancerd" in MANUAL.split(".Sh FILES")[1]
+
+
+def test_news_names_what_there_is():
+    news = (tree.SOURCE / "NEWS").read_text()
+    for path in (tree.SOURCE / "man").glob("*.[1-8]"):
+        assert "{}({})".format(*path.name.rsplit(".", 1)) in news

@@ -2,7 +2,10 @@
 """The daemon and its service manager: readiness, watchdog, end, activation, kept descriptors."""
 
 import os
+import re
+import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import daemon, kills, notify, varlink
+from support import daemon, kills, notify, tree, varlink
 
 # Pings are waited for: how long that takes, nothing depends on.
 WATCHDOG_USEC = 400_000
@@ -92,6 +95,7 @@ def test_reload_is_told_from_its_beginning_to_its_end(start, manager, runtime_di
         after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         assert before <= int(reloading.fields["MONOTONIC_USEC"]) <= after
         assert "threads" in ready.fields["STATUS"]
+        assert ("the last reload was refused" in ready.fields["STATUS"]) == (text == "{")
     stop(daemon_, manager)
 
 
@@ -237,6 +241,44 @@ def test_kept_ledger_restores_where_the_folder_lost_it(start, manager, runtime_d
         stop(daemon_, manager)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what another user may not give back")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="moving takes two CPUs")
+def test_kept_ledger_stays_while_it_holds_what_cannot_be_given_back(start, manager, runtime_dir):
+    """A daemon without power leaves it to the next one, which has it."""
+    hold = ("--hold", "--hold-msec=50")
+    own = runtime_dir / "own"
+    own.mkdir()
+    os.chown(own, 65534, 65534)
+    program = shutil.copy(tree.BALANCERD, runtime_dir / "balancerd")  # where others may go
+
+    def become_weak():
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+
+    with kills.Victims("plain") as victims:
+        n_calls = kills.calls_of(kills.steps(runtime_dir, *hold, victims.pids[0]))
+        assert kills.died(kills.steps(runtime_dir, *hold, f"--die-before={n_calls - 3}", victims.pids[0]))
+        path = runtime_dir / "private/ledger"
+        path.chmod(0o666)
+        with path.open("r+b") as kept:
+            daemon_ = start(
+                runtime_dir=own, binary=program, preexec=become_weak, **manager.passing(("ledger", kept))
+            )
+            manager.wait_for(READY="1")
+            assert kills.read_restored("\n".join(daemon_.lines))["failed"] == 1
+            assert victims.judge()[1] != []
+            told = stop(daemon_, manager)
+            removed = [one for one in manager.messages + told if "FDSTOREREMOVE" in one.fields]
+            assert [one for one in removed if one.fields["FDNAME"] == "ledger"] == []
+            path.unlink()
+            strong = start(**manager.passing(("ledger", kept)))
+            manager.wait_for(READY="1")
+            assert kills.read_restored("\n".join(strong.lines))["restored"] == 1
+            assert victims.judge()[1] == []
+            stop(strong, manager)
+
+
 def test_restart_and_restart(start, manager, runtime_dir):
     """The store does not grow."""
     for _ in range(3):
@@ -358,7 +400,17 @@ def test_no_descriptor_is_left_open(start, manager, runtime_dir):
         assert sum(target.endswith("/private/ledger") for target in targets) == 1
 
 
-# Its own rights.
+# Its own rights and limits.
+
+
+def test_it_takes_as_many_descriptors_as_it_may(start_daemon):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2048))
+
+    daemon_ = start_daemon("--observe", preexec=limit)
+    limits = Path(f"/proc/{daemon_.process.pid}/limits").read_text()
+    assert re.search(r"^Max open files +(\d+) +(\d+)", limits, re.M).groups() == ("2048", "2048")
+
 
 NET_ADMIN = 1 << 12
 SETS = ("CapInh", "CapPrm", "CapEff", "CapAmb")

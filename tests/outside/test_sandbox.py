@@ -117,5 +117,28 @@ def test_moves_the_threads_of_others_and_restores(unbalanced, same_masks, start,
         assert procfs.changed_masks(before, run_.masks()) == []
 
 
+def test_reload_as_the_service_manager_asks_for_it(start_daemon, sandbox, runtime_dir):
+    """By the unit's own command, which may no more than the daemon; it fails with the reason."""
+    folder = runtime_dir / "etc"
+    folder.mkdir()
+    group = runtime_dir / "group"
+    group.write_text(f"balancerd:x:{UID}:\n")
+    script = f'mount --bind {group} /etc/group; exec "$@"'
+    named = ["unshare", "--mount", "--propagation", "private", "--", "bash", "-e", "-c", script, "bash"]
+    daemon_ = start_daemon(prefix=[*named, *sandbox], binary=runtime_dir / "balancerd")
+    shutil.copy(tree.BUILD / "balancectl", runtime_dir / "balancectl")
+    (line,) = SERVICE["Service"]["ExecReload"]
+    command = [runtime_dir / "balancectl", *line.split()[1:], "--socket", varlink.socket_path(runtime_dir)]
+    (folder / "balancerd.json").write_text('{"observe": "all"}')
+    done = run(sandbox, *command)
+    assert (done.returncode, done.stderr) == (0, "")
+    daemon_.wait_line("^balancerd: configuration read again: observe own -> all$")
+    (folder / "balancerd.json").write_text('{"observe": "none"}')
+    done = run(sandbox, *command)
+    assert done.returncode == 1
+    assert f"{folder}/balancerd.json: /observe: expected own or all" in done.stderr
+    assert daemon_.stop() == 0
+
+
 def test_ends_politely(start):
     assert start().stop() == 0

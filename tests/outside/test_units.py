@@ -29,6 +29,7 @@ def installed(tmp_path):
     for name in ("balancerd.service", "balancerd.socket"):
         text = (tree.BUILD / "systemd" / name).read_text()
         text = re.sub(r"(?<==)\S*/balancerd(?=$| --)", str(tree.BALANCERD), text, flags=re.M)
+        text = re.sub(r"(?<==)\S*/balancectl(?= )", str(tree.BUILD / "balancectl"), text)
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -139,9 +140,94 @@ def test_there_is_room_for_what_is_stored_and_kept():
     assert int(SERVICE["Service"]["LimitNOFILE"][0]) >= int(handles) + 1024
 
 
-@pytest.mark.parametrize("hangup", [SERVICE["Service"]["ExecReload"][0]])
-def test_reload_sends_what_the_manual_says(hangup):
-    assert hangup.endswith(" -HUP $MAINPID")
+def test_reload_waits_for_what_comes_of_it():
+    """test_sandbox.py runs it."""
+    prefix = re.search(r"^prefix = (.*)$", (tree.BUILD / "Makefile").read_text(), re.M)[1]
+    assert SERVICE["Service"]["ExecReload"] == [f"{prefix}/bin/balancectl reload"]
+
+
+def seconds(key):
+    return int(re.fullmatch(r"(\d+)s", SERVICE["Service"][key][0])[1])
+
+
+def test_times_fit_the_program():
+    """What it waits for at its end is not cut off, and no quiet time is taken for a standstill."""
+    narrowings = (tree.SOURCE / "src/engine/narrowings.h").read_text()
+    wait = int(re.search(r"NARROWING_BIRTH_LIMIT_NSEC \((\d+) \* NSEC_PER_SEC\)", narrowings)[1])
+    assert seconds("TimeoutStopSec") >= 2 * wait
+    assert seconds("WatchdogSec") > wait
+    assert 0 < seconds("RestartSec") < seconds("WatchdogSec")
+
+
+# What neither a test of its own nor a run of the program holds to its place, but for paths.
+SERVICE_HAS = {
+    "Type": "notify",
+    "NotifyAccess": "main",
+    "Restart": "on-failure",
+    "FileDescriptorStoreMax": "16",
+    "RuntimeDirectoryPreserve": "yes",
+    "LimitMEMLOCK": "32M",
+    "OOMScoreAdjust": "-500",
+    "User": "balancerd",
+    "Group": "balancerd",
+    "NoNewPrivileges": "yes",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateMounts": "yes",
+    "PrivateDevices": "yes",
+    "DevicePolicy": "closed",
+    "ProtectClock": "yes",
+    "ProtectHostname": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectControlGroups": "yes",
+    "PrivateIPC": "yes",
+    "RestrictNamespaces": "yes",
+    "RestrictSUIDSGID": "yes",
+    "LockPersonality": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "RemoveIPC": "yes",
+    "KeyringMode": "private",
+    "UMask": "0077",
+    "RestrictAddressFamilies": "AF_UNIX AF_NETLINK",
+    "IPAddressDeny": "any",
+    "SystemCallArchitectures": "native",
+    "SystemCallErrorNumber": "EPERM",
+}
+SOCKET_HAS = {"FileDescriptorName": "varlink", "SocketMode": "0666", "DirectoryMode": "0755", "RemoveOnStop": "yes"}
+
+
+@pytest.mark.parametrize(("key", "value"), SERVICE_HAS.items())
+def test_service_has(key, value):
+    assert SERVICE["Service"][key] == [value]
+
+
+@pytest.mark.parametrize(("key", "value"), SOCKET_HAS.items())
+def test_socket_has(key, value):
+    assert SOCKET["Socket"][key] == [value]
+
+
+def test_both_begin_at_boot_and_in_order():
+    assert SERVICE["Install"]["WantedBy"] == ["multi-user.target"]
+    assert SOCKET["Install"]["WantedBy"] == ["sockets.target"]
+    assert SERVICE["Unit"]["Wants"] == SERVICE["Unit"]["After"] == ["balancerd.socket"]
+    assert SERVICE["Unit"]["Documentation"] == SOCKET["Unit"]["Documentation"] == ["man:balancerd(8)"]
+
+
+def test_system_calls_are_filtered():
+    assert SERVICE["Service"]["SystemCallFilter"] == ["@system-service", "~@privileged @keyring", "capset"]
+
+
+def test_no_line_is_held_by_nothing():
+    """Whoever adds one says here what holds it."""
+    elsewhere = {
+        "ExecStart", "ExecReload", "ExecStopPost", "RestartSec", "WatchdogSec", "TimeoutStopSec",
+        "RuntimeDirectory", "LimitNOFILE", "AmbientCapabilities", "CapabilityBoundingSet", "SystemCallFilter",
+    }  # fmt: skip
+    assert set(SERVICE["Service"]) == set(SERVICE_HAS) | elsewhere
+    assert set(SOCKET["Socket"]) == set(SOCKET_HAS) | {"ListenStream"}
 
 
 def test_every_capability_has_its_reason():
