@@ -17,15 +17,15 @@ bool refusal_is(const struct varlink_reply *reply, const char *error)
                streq(reply->error + length, error);
 }
 
-/* Without a number it was a process that was asked for. */
-static void tell_no_thread(const json_t *parameters, bool sees_all)
+/* Without a number it was the process ID that was asked for. */
+static void tell_no_thread(const json_t *parameters, int id, bool sees_all)
 {
         int64_t tid;
 
         if (field_integer(parameters, "tid", &tid))
                 fprintf(stderr, "there is no thread %" PRId64, tid);
         else
-                fprintf(stderr, "there is no such process");
+                fprintf(stderr, "there is no process %d", id);
         fprintf(stderr, "%s\n", sees_all ? "" : ", or it is none that you may see");
 }
 
@@ -90,7 +90,7 @@ static void tell_unknown(const json_t *parameters)
                 field_text(parameters, "method", field_text(parameters, "interface", "?")));
 }
 
-int refusal_tell(const struct varlink_reply *reply, bool sees_all)
+int refusal_tell(const struct varlink_reply *reply, int id, bool sees_all)
 {
         static const struct {
                 const char *error;
@@ -107,7 +107,7 @@ int refusal_tell(const struct varlink_reply *reply, bool sees_all)
         };
 
         if (refusal_is(reply, "NoSuchThread")) {
-                tell_no_thread(reply->parameters, sees_all);
+                tell_no_thread(reply->parameters, id, sees_all);
                 return -EREMOTEIO;
         }
         for (size_t i = 0; i < ARRAY_SIZE(known); i++)

@@ -11,5 +11,6 @@
 bool refusal_is(const struct varlink_reply *reply, const char *error);
 
 /* Tells why the daemon said no on standard error, and returns -EREMOTEIO. REPLY's texts are
- * printable. SEES_ALL: there are no threads that the user may not see. */
-int refusal_tell(const struct varlink_reply *reply, bool sees_all);
+ * printable. ID: what the user has asked for; SEES_ALL: there are no threads that he may not see.
+ */
+int refusal_tell(const struct varlink_reply *reply, int id, bool sees_all);

@@ -63,6 +63,7 @@ int session_open(struct session *session, const struct request *request)
         *session = (struct session){
                 .path = request->socket_path ? request->socket_path : BALANCER_CLIENT_PATH,
                 .timeout = request->timeout,
+                .id = request->id,
                 .raw = request->json != JSON_MODE_OFF,
         };
         r = balancer_client_open(&session->client, session->path, request->timeout);
@@ -154,7 +155,8 @@ bool session_sees_all(struct session *session)
 
 int session_refuse(struct session *session, const struct varlink_reply *reply)
 {
-        return refusal_tell(reply, refusal_is(reply, "NoSuchThread") && session_sees_all(session));
+        return refusal_tell(reply, session->id,
+                            refusal_is(reply, "NoSuchThread") && session_sees_all(session));
 }
 
 int session_call(struct session *session, const char *method, json_t *parameters,

@@ -16,6 +16,7 @@ struct session {
         struct balancer_client *client;
         const char *path;
         nsec_t timeout;
+        int id;   /* of the thread or process that is asked for; 0: none */
         bool raw; /* replies are passed on as JSON */
 };
 

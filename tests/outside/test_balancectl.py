@@ -765,8 +765,8 @@ def test_explain_a_thread_that_is_none(path):
     [
         (["explain", "7"], {"tid": 7}, "there is no thread 7"),
         (["threads", "7"], {"tid": 7}, "there is no thread 7"),
-        (["threads", "-a", "7"], {}, "there is no such process"),
-        (["explain", "-a", "7", "-j"], {}, "there is no such process"),
+        (["threads", "-a", "7"], {}, "there is no process 7"),
+        (["explain", "-a", "7", "-j"], {}, "there is no process 7"),
     ],
 )
 def test_who_sees_all_is_not_told_of_more(path, sees_all, suffix, arguments, tid, words):
@@ -874,10 +874,6 @@ REFUSALS = [
     (
         Error("io.balancerd.NoSuchThread", {"tid": 4711}),
         "there is no thread 4711, or it is none that you may see\n",
-    ),
-    (
-        Error("io.balancerd.NoSuchThread"),
-        "there is no such process, or it is none that you may see\n",
     ),
     (
         Error("io.balancerd.TooManyConnections", {"limit": 32}),

@@ -158,8 +158,8 @@ def test_thread_that_is_none(path, arguments):
     done = run(path, *arguments, str(process.pid))
     assert (done.returncode, done.stdout) == (1, "")
     unseen = "" if as_json(path, "status")["seesAll"] else ", or it is none that you may see"
-    words = "such process" if "-a" in arguments else f"thread {process.pid}"
-    assert done.stderr == f"there is no {words}{unseen}\n"
+    kind = "process" if "-a" in arguments else "thread"
+    assert done.stderr == f"there is no {kind} {process.pid}{unseen}\n"
 
 
 def test_name_with_foreign_bytes(path):
