@@ -106,7 +106,7 @@ static void list_options(struct option *ret_long, char *ret_letters)
                         *ret_letters++ = ':';
         }
         *ret_long = (struct option){0};
-        (void)strcpy(ret_letters, DIGITS);
+        memcpy(ret_letters, DIGITS, sizeof(DIGITS));
 }
 
 static enum option_id option_of(int c)
