@@ -810,16 +810,23 @@ DEFAULT_SOCKET = "/run/balancerd/io.balancerd"
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize(
-    ("booted", "hint"),
-    [("mkdir -p /run/systemd/system", "; start it with: systemctl start balancerd"), ("true", "")],
+    ("script", "arguments", "hint"),
+    [
+        ("mkdir -p /run/systemd/system", [], True),
+        ("mkdir -p /run/systemd/system", ["--socket", DEFAULT_SOCKET], True),
+        ("mkdir -p /run/systemd/system", ["--socket", "/run/other"], False),
+        ("", [], False),
+    ],
 )
-@pytest.mark.parametrize("arguments", [[], ["--socket", DEFAULT_SOCKET]])
-def test_how_to_start_it_is_said_where_it_is_a_service(booted, hint, arguments):
-    done = run(
-        None, *arguments, prefix=in_mount_namespace(f"mount -t tmpfs -o size=1m none /run\n{booted}")
-    )
+def test_how_to_start_it_is_said_where_it_is_a_service(script, arguments, hint):
+    prefix = in_mount_namespace(f"mount -t tmpfs -o size=1m none /run\n{script}")
+    done = run(None, *arguments, prefix=prefix)
     assert done.returncode == 1
-    assert done.stderr == f"balancerd does not run ({DEFAULT_SOCKET}: No such file or directory){hint}\n"
+    socket_path = (arguments or [DEFAULT_SOCKET])[-1]
+    assert done.stderr == (
+        f"balancerd does not run ({socket_path}: No such file or directory)"
+        + ("; start it with: systemctl start balancerd\n" if hint else "\n")
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
