@@ -22,6 +22,9 @@ static const char *explain(enum verdict verdict)
                 return "is a real-time thread: those are moved only where balance.realtime is true";
         case VERDICT_SELF:
                 return "is balancerd itself, which does not move its own threads";
+        case VERDICT_DENIED:
+                return "belongs to another user, and balancerd may not move it: it lacks "
+                       "CAP_SYS_NICE";
         case VERDICT_LEFT_ALONE:
                 return "is left alone for a while: somebody else has set its affinity, or the "
                        "kernel refused to move it";

@@ -59,21 +59,14 @@ const char *cell_verdict(const json_t *thread)
         static const struct {
                 const char *verdict, *words;
         } known[] = {
-                {"unwatched", "not watched"},
-                {"kernelThread", "kernel thread"},
-                {"deadline", "deadline"},
-                {"pinned", "pinned"},
-                {"realtime", "real-time"},
-                {"self", "balancerd itself"},
-                {"leftAlone", "left alone"},
-                {"moving", "being moved"},
-                {"asleep", "asleep"},
-                {"content", "content"},
-                {"settling", "settling"},
-                {"patient", "waits a little"},
-                {"nowhereBetter", "nowhere better"},
-                {"candidate", "to be moved"},
-                {"switchedOff", "switched off"},
+                {"unwatched", "not watched"},  {"kernelThread", "kernel thread"},
+                {"deadline", "deadline"},      {"pinned", "pinned"},
+                {"realtime", "real-time"},     {"self", "balancerd itself"},
+                {"denied", "not permitted"},   {"leftAlone", "left alone"},
+                {"moving", "being moved"},     {"asleep", "asleep"},
+                {"content", "content"},        {"settling", "settling"},
+                {"patient", "waits a little"}, {"nowhereBetter", "nowhere better"},
+                {"candidate", "to be moved"},  {"switchedOff", "switched off"},
         };
         const char *verdict = field_text(thread, "verdict", MISSING);
 

@@ -67,12 +67,6 @@ static unsigned max_handles(void)
 
 static int start_mover(struct balancer *b, struct ledger *ledger)
 {
-        static const struct notice no_realtime = {
-                .kind = NOTICE_MISSING,
-                .level = LOG_NOTICE,
-                .text = "no SCHED_FIFO for the mover (CAP_SYS_NICE): a move may wait for busy CPUs",
-                .detail = "realtime",
-        };
         const struct mover_options options = {.n_workers = b->options.n_workers};
         bool realtime;
         int r;
@@ -82,7 +76,7 @@ static int start_mover(struct balancer *b, struct ledger *ledger)
                 return r;
         b->sampler.mover = b->mover;
         if (!realtime && options.n_workers > 0)
-                tell_notice(b, &no_realtime);
+                sources_note(&b->sampler.sources, KERNEL_REALTIME, -EPERM);
         return 0;
 }
 
@@ -118,12 +112,13 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
                 .settings = options->settings,
                 .sources = {.on_notice = options->on_notice, .userdata = options->userdata},
                 .self = getpid(),
+                .uid = geteuid(),
         };
         pace_init(&b->pace);
         r = decisions_new(&b->decisions);
         if (r < 0)
                 return r;
-        sources_probe(&b->sampler.sources, kernel);
+        sources_probe(&b->sampler.sources, kernel, !options->observe);
         r = sampler_init(&b->sampler, max_handles());
         if (r < 0)
                 return r;

@@ -24,6 +24,8 @@ const char *verdict_to_string(enum verdict verdict)
                 return "realtime";
         case VERDICT_SELF:
                 return "self";
+        case VERDICT_DENIED:
+                return "denied";
         case VERDICT_LEFT_ALONE:
                 return "leftAlone";
         case VERDICT_MOVING:
@@ -346,6 +348,8 @@ static int judge(struct balancer *b, const struct hot *hot, enum verdict *ret)
                 *ret = VERDICT_REALTIME;
         else if (hot->thread->tgid == s->self)
                 *ret = VERDICT_SELF;
+        else if (hot->denied)
+                *ret = VERDICT_DENIED;
         else if (balanced ? !s->settings.balance.stuck_threads : !s->settings.balance.unbalanced)
                 *ret = VERDICT_SWITCHED_OFF;
         else if (flags & THREAD_IN_FLIGHT)

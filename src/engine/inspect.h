@@ -23,6 +23,7 @@ enum verdict {
         VERDICT_PINNED,
         VERDICT_REALTIME,
         VERDICT_SELF,
+        VERDICT_DENIED,
         VERDICT_LEFT_ALONE,
         VERDICT_MOVING,
         VERDICT_ASLEEP,

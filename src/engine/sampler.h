@@ -49,6 +49,7 @@ struct sampler {
         struct settings settings;
         struct sources sources;
         pid_t self; /* TGID of this process */
+        uid_t uid;  /* its effective user: without KERNEL_AFFINITY its threads alone may be moved */
 
         struct topology *topology;
         struct cpu_state *cpus; /* topology->n_cpus */
@@ -96,8 +97,8 @@ struct sampler_outcome {
         struct snapshot snapshot;
 };
 
-/* SAMPLER is zero-initialised but for kernel, ledger, settings, self and the notice function of
- * sources. Reads the topology and every thread. Returns 0 or a negative errno. */
+/* SAMPLER is zero-initialised but for kernel, ledger, settings, self, uid and the notice function
+ * of sources. Reads the topology and every thread. Returns 0 or a negative errno. */
 int sampler_init(struct sampler *sampler, unsigned max_handles);
 void sampler_done(struct sampler *sampler);
 

@@ -33,22 +33,31 @@ static const char *describe(enum kernel_source source)
                        "isolated";
         case KERNEL_HWLOC:
                 return "no topology: CPUs are taken to be equal and to share a cache";
+        case KERNEL_AFFINITY:
+                return "no power over other users' threads (CAP_SYS_NICE): only threads of "
+                       "balancerd's own user are moved";
+        case KERNEL_REALTIME:
+                return "no SCHED_FIFO for the mover (CAP_SYS_NICE): a move may wait for busy CPUs";
         case _KERNEL_SOURCE_MAX:
                 break;
         }
         abort();
 }
 
-void sources_probe(struct sources *sources, struct kernel *kernel)
+static void probe(struct sources *sources, struct kernel *kernel, enum kernel_source source)
 {
-        static const enum kernel_source silent[] = {KERNEL_CGROUP, KERNEL_HWLOC};
+        int r = kernel->ops->probe ? kernel->ops->probe(kernel, source) : 0;
 
-        for (size_t i = 0; kernel->ops->probe && i < ARRAY_SIZE(silent); i++) {
-                int r = kernel->ops->probe(kernel, silent[i]);
+        if (r < 0)
+                sources_note(sources, source, r);
+}
 
-                if (r < 0)
-                        sources_note(sources, silent[i], r);
-        }
+void sources_probe(struct sources *sources, struct kernel *kernel, bool moves)
+{
+        probe(sources, kernel, KERNEL_CGROUP);
+        probe(sources, kernel, KERNEL_HWLOC);
+        if (moves)
+                probe(sources, kernel, KERNEL_AFFINITY);
 }
 
 void sources_note(struct sources *sources, enum kernel_source source, int error)

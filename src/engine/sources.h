@@ -15,9 +15,10 @@ struct sources {
         void *userdata;
 };
 
-/* Notes those sources that are missing and without which reads go on in silence. Before the first
- * thread is started: hwloc uses the environment. */
-void sources_probe(struct sources *sources, struct kernel *kernel);
+/* Notes those sources that are missing and without which reads go on in silence, and where threads
+ * are to be moved (MOVES) whether all may be. Before the first thread is started: hwloc uses the
+ * environment. */
+void sources_probe(struct sources *sources, struct kernel *kernel, bool moves);
 
 /* Notes that SOURCE failed with ERROR (a negative errno), and tells of it unless that was done. */
 void sources_note(struct sources *sources, enum kernel_source source, int error);

@@ -45,7 +45,10 @@ struct hot {
         unsigned cpu;
         unsigned home_node;
         unsigned mask_class;
-        nsec_t mask_at; /* when the mask was read; 0: the class is not known */
+        bool denied;     /* it may not be moved: it is another user's, who is asked for only where
+                            that matters */
+        nsec_t owner_at; /* when that was asked; 0: never */
+        nsec_t mask_at;  /* when the mask was read; 0: the class is not known */
         nsec_t cpu_since, llc_since, node_since;
         nsec_t moved_at, left_at, left_alone_until;
         nsec_t told_at; /* observing: when its move was told, and which it was */

@@ -86,6 +86,20 @@ void watch_note(struct sampler *s, struct hot *hot, const struct kernel_thread *
                 sampler_set_cpu(s, hot, (unsigned)cpu);
 }
 
+/* Where others' threads may not be moved: whose it is. Their users may change (su(1)). */
+static void look_at_owner(struct sampler *s, struct hot *hot)
+{
+        uid_t uid;
+
+        if (!s->sources.missing[KERNEL_AFFINITY] ||
+            (hot->owner_at != 0 && s->now - hot->owner_at < LOOK_AGAIN))
+                return;
+        if (s->kernel->ops->read_owner(s->kernel, hot->thread->tgid, hot->thread->tid, &uid) < 0)
+                return;
+        hot->denied = uid != s->uid;
+        hot->owner_at = s->now;
+}
+
 int watch_look(struct sampler *s, struct hot *hot)
 {
         struct thread *thread = hot->thread;
@@ -99,6 +113,7 @@ int watch_look(struct sampler *s, struct hot *hot)
                 return -ESRCH;
         thread->start_ticks = stat.start_ticks;
         watch_note(s, hot, &stat);
+        look_at_owner(s, hot);
         return 0;
 }
 
@@ -478,7 +493,7 @@ unsigned watch_flags(const struct sampler *s, const struct hot *hot)
         if (stat->kernel_thread || stat->policy == SCHED_DEADLINE || hot->mask_at == 0 ||
             s->masks.classes[hot->mask_class].n_cpus < 2 ||
             (realtime && !s->settings.balance.realtime) || hot->thread->tgid == s->self ||
-            (!s->cpus[hot->cpu].balanced && !s->settings.balance.unbalanced))
+            hot->denied || (!s->cpus[hot->cpu].balanced && !s->settings.balance.unbalanced))
                 flags |= THREAD_FIXED;
         if (hot->left_alone_until > s->now)
                 flags |= THREAD_LEFT_ALONE;

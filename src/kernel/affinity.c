@@ -3,6 +3,7 @@
 #include "kernel/affinity.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sys/syscall.h>
 
 int affinity_get(pid_t tid, struct cpuset *ret)
@@ -33,4 +34,14 @@ int affinity_set(pid_t tid, const struct cpuset *set)
         if (syscall(SYS_sched_setaffinity, tid, set->n_words * sizeof(*set->words), set->words) < 0)
                 return -errno;
         return 0;
+}
+
+int affinity_probe(void)
+{
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+        if (syscall(SYS_capget, &header, data) < 0)
+                return -errno;
+        return data[CAP_TO_INDEX(CAP_SYS_NICE)].effective & CAP_TO_MASK(CAP_SYS_NICE) ? 0 : -EPERM;
 }

@@ -14,3 +14,7 @@ int affinity_get(pid_t tid, struct cpuset *ret);
 
 /* Likewise. Members that this kernel cannot have are ignored. */
 int affinity_set(pid_t tid, const struct cpuset *set);
+
+/* Whether this process has the power to set the affinity of other users' threads, as it stands now.
+ * Returns 0, -EPERM without CAP_SYS_NICE, or the error of capget(2). */
+int affinity_probe(void);

@@ -46,6 +46,10 @@ const char *kernel_source_to_string(enum kernel_source source)
                 return "cgroup";
         case KERNEL_HWLOC:
                 return "hwloc";
+        case KERNEL_AFFINITY:
+                return "affinity";
+        case KERNEL_REALTIME:
+                return "realtime";
         case _KERNEL_SOURCE_MAX:
                 break;
         }

@@ -254,7 +254,7 @@ static int linux_probe(struct kernel *kernel, enum kernel_source source)
                 return l->sys_fd < 0 ? l->sys_fd : machine_probe(l->sys_root);
         if (source == KERNEL_CGROUP)
                 return l->mounts->cpuset.fd >= 0 || l->mounts->unified.fd >= 0 ? 0 : -ENOENT;
-        return -EOPNOTSUPP;
+        return source == KERNEL_AFFINITY ? affinity_probe() : -EOPNOTSUPP;
 }
 
 /* Online CPUs that /proc/schedstat shows without a domain. */

@@ -542,6 +542,34 @@ static void test_chains_are_numbered_on(void **state)
         assert_true(b->last.chain > first);
 }
 
+static int lack_affinity(struct kernel *kernel, enum kernel_source source)
+{
+        (void)kernel;
+        return source == KERNEL_AFFINITY ? -EPERM : 0;
+}
+
+/* Without the power to move others' threads nothing is planned for them; users may change. */
+static void test_threads_of_others_without_power(void **state)
+{
+        struct bench *b = *state;
+        _cleanup_(balancer_state_done) struct balancer_state whole = {0};
+
+        add_hogs(b, 3, 0);
+        make_ledger(b);
+        make_kernel(b);
+        b->ops.probe = lack_affinity;
+        owner = geteuid() + 1;
+        start_balancer(b);
+        run(b, 2 * SEC);
+        assert_verdict(b, 0, VERDICT_DENIED);
+        assert_int_equal(b->n_told, 0);
+        assert_int_equal(balancer_inspect(b->balancer, &whole), 0);
+        assert_true(whole.missing[KERNEL_AFFINITY]);
+        owner = geteuid();
+        run(b, 3 * SEC);
+        assert_true(b->n_told > 0);
+}
+
 /* Nothing is known before the first sample, and nothing waits on a machine of sleepers. */
 static void test_trouble_is_what_was_found(void **state)
 {
@@ -653,6 +681,7 @@ int main(void)
                 TEST(test_verdict_fits_mask_and_place),
                 TEST(test_narrow_mask_is_not_told),
                 TEST(test_owner_is_read_last),
+                TEST(test_threads_of_others_without_power),
                 TEST(test_trouble_is_what_was_found),
                 TEST(test_narrow_is_told_from_kept),
                 TEST(test_cpus_without_schedstat),

@@ -206,6 +206,10 @@ def test_no_privilege_at_all(unbalanced, same_masks, start_daemon, runtime_dir, 
         told = roots.stop()
         assert all(told.cpus_of(tid) == [unbalanced.cpus[0]] for tid in told.tids())
         after = own.masks()
+    # Nor does it plan to move what it may not move.
+    assert {move.tid for move in daemon_.moves()}.isdisjoint(told.tids())
+    assert {move.result for move in daemon_.moves()} <= {"moved", "foreign"}
+    assert [line for line in daemon_.complaints() if "no power over other users' threads" in line]
     assert procfs.changed_masks(before, after) == []
     for line in daemon_.complaints():
         assert daemon_.complaints().count(line) == 1, f"said more than once: {line}"
