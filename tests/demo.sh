@@ -61,7 +61,7 @@ build() {
     copy_sources "$source" "$work/source" && mkdir "$work/build" &&
         cd "$work/source" && autoreconf -i && cd "$work/build" &&
         "$work/source/configure" --disable-tests &&
-        make -j"$(nproc)" balancerd tests/outside/hog
+        make -j"$(nproc)" balancerd balancectl tests/outside/hog
 }
 
 echo "Building balancerd in $work"

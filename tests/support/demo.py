@@ -5,15 +5,18 @@ import fcntl
 import os
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support import daemon, hogs, machine, procfs  # noqa: E402
+from support import daemon, hogs, machine, procfs, tree, varlink  # noqa: E402
 
+HOG = "hog"
 N_HOGS = 4
 SECONDS = 5
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -47,8 +50,11 @@ def refuse_company():
         raise machine.Unable(f"a balancerd balances it already ({LEDGER} is locked); end that first")
 
 
-def run_hogs(arranged):
-    """Stacks the hogs on the first CPU, tells each second as it passes, returns what they told."""
+def run_hogs(arranged, at_last=None):
+    """Stacks the hogs on the first CPU, tells each second as it passes, returns what they told.
+
+    AT_LAST is called before the last second, while they still run, with their numbers.
+    """
     with hogs.Hogs(
         threads=N_HOGS, stack=arranged.cpus[0], for_msec=SECONDS * 1000, preexec=arranged.join
     ) as run:
@@ -62,6 +68,8 @@ def run_hogs(arranged):
             work = run.told.work_by_tick()
             done = work[-1][1] - (work[-2][1] if len(work) > 1 else 0)
             say(f"    second {second}: work {done / 1000:8.0f} k   threads on CPUs {where}")
+            if at_last and second == SECONDS - 1:
+                at_last(run.told.tids())
         return run.told
 
 
@@ -91,28 +99,72 @@ def print_table(before, after, moves):
     say("waited: time that threads were ready to run and had no CPU, added up.")
 
 
-def show(arranged):
+class Log:
+    """Shows what the daemon says; of the moves those of the hogs alone, since they are what is shown."""
+
+    def __init__(self):
+        self.moves = Counter()  # by thread
+        self.n_others = 0
+
+    def take(self, line):
+        move = daemon.parse_move(line)
+        if move and move.made:
+            self.moves[move.tid] += 1
+        if move and move.comm != HOG:
+            self.n_others += 1
+        else:
+            say(f"    {line}")
+
+    def end(self):
+        if self.n_others:
+            say(f"    ... and {self.n_others} moves of other threads of this machine")
+
+
+def explain(folder, tids, log):
+    """Lets balancectl say why a hog that was moved is where it is."""
+    moved = [tid for tid in tids if log.moves[tid]]
+    if not moved:
+        return
+    command = ["balancectl", "explain", str(moved[0])]
+    say(f"\n    $ {' '.join(command)}")
+    done = subprocess.run(
+        [tree.BUILD / command[0], *command[1:], "--socket", varlink.socket_path(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace", check=False,
+    )  # fmt: skip
+    for line in done.stdout.splitlines():
+        say(f"    {line}")
+    say()
+
+
+def show(arranged, log):
     say(f"The kernel balances no threads over CPUs {', '.join(map(str, arranged.cpus))} now:")
     say(f"    {arranged.how}")
     say(f"\n{N_HOGS} busy threads start on CPU {arranged.cpus[0]}, allowed everywhere. Without balancerd:\n")
     before = run_hogs(arranged)
     say("\nThe same with balancerd:\n")
     with tempfile.TemporaryDirectory(prefix="balancerd-demo-") as folder:
-        with daemon.Daemon(folder, on_line=lambda line: say(f"    {line}")) as balancerd:
-            after = run_hogs(arranged)
+        with daemon.Daemon(folder, on_line=log.take) as balancerd:
+            after = run_hogs(arranged, lambda tids: explain(folder, tids, log))
             balancerd.stop()
+            log.end()
             own = set(after.tids())
             moves = sum(1 for move in balancerd.moves() if move.made and move.tid in own)
     print_table(before, after, moves)
 
 
-def told_end(arranged, masks):
+def told_change(tid, was, now, moves):
+    by = f"balancerd moved it {moves[tid]} times" if moves[tid] else "no move of balancerd was on it"
+    return f"    {procfs.comm(tid)} (thread {tid}): {was} became {now}; {by}"
+
+
+def told_end(arranged, masks, moves):
     """The last words, by what the files and the threads say now."""
     if not arranged.is_put_back():
         return [f"The kernel does not balance all CPUs again; undo by hand: {arranged.how}"]
-    changed = procfs.changed_masks(masks, procfs.masks())
+    changed = procfs.changed_threads(masks, procfs.masks())
     if changed:
-        return ["The kernel balances all CPUs again. Masks that changed meanwhile:", *changed]
+        told = [told_change(*change, moves) for change in changed]
+        return ["The kernel balances all CPUs again. Masks that changed meanwhile:", *told]
     return ["The kernel balances all CPUs again; every mask is what it was."]
 
 
@@ -121,11 +173,12 @@ def main():
         signal.signal(number, interrupt)
     masks = procfs.masks()
     arranged = None
+    log = Log()
     status = 0
     try:
         refuse_company()
         with machine.unbalanced_cpus() as arranged:
-            show(arranged)
+            show(arranged, log)
     except machine.Unable as error:
         say(f"This machine cannot show it: {error}.")
         status = 1
@@ -134,7 +187,7 @@ def main():
         status = 130
     if arranged:
         say()
-        for line in told_end(arranged, masks):
+        for line in told_end(arranged, masks, log.moves):
             say(line)
     return status
 

@@ -55,15 +55,29 @@ def masks(pids=None):
     return found
 
 
-def changed_masks(before, after):
-    """What differs among the threads that were there both times, as text."""
+def changed_threads(before, after):
+    """[(tid, its mask before, its mask after)] of the threads that were there both times."""
     return [
-        f"thread {tid}: {before[tid].mask} became {thread.mask}"
+        (tid, before[tid].mask, thread.mask)
         for tid, thread in after.items()
         if tid in before
         and before[tid].start_ticks == thread.start_ticks
         and before[tid].mask != thread.mask
     ]
+
+
+def changed_masks(before, after):
+    """The same as text."""
+    return [f"thread {tid}: {was} became {now}" for tid, was, now in changed_threads(before, after)]
+
+
+def comm(tid):
+    """The thread's name, with foreign bytes escaped; "?" once it has ended."""
+    try:
+        name = Path(f"/proc/{tid}/comm").read_bytes().rstrip(b"\n")
+    except GONE:
+        return "?"
+    return name.decode("ascii", "backslashreplace").encode("unicode_escape").decode()
 
 
 def parse_list(text):
