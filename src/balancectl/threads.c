@@ -225,8 +225,8 @@ static void tell_none(const struct request *request, struct session *session)
         if (!request->legend || request->all || request->id > 0)
                 return;
         fprintf(stderr,
-                "no thread%s has run or waited lately, so none is watched; --all lists those "
-                "that are not watched\n",
+                "no thread%s waits or runs where it needs watching; --all lists those that are not "
+                "watched\n",
                 session_sees_all(session) ? "" : " that you may see");
 }
 

@@ -784,8 +784,8 @@ def test_no_threads_are_no_failure(path):
         done = run(path, "threads")
         assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
         assert done.stderr == (
-            "no thread that you may see has run or waited lately, so none is watched; --all lists "
-            "those that are not watched\n"
+            "no thread that you may see waits or runs where it needs watching; --all lists those "
+            "that are not watched\n"
         )
         assert run(path, "threads", "4711").returncode == 1
         assert run(path, "threads", "-a", "4711").returncode == 1
@@ -794,7 +794,7 @@ def test_no_threads_are_no_failure(path):
 def test_no_threads_of_anybody(path):
     answers = {"ListThreads": [Error("io.balancerd.NoSuchThread")], "GetStatus": [STATUS]}
     with StandIn(path, answers):
-        assert run(path, "threads").stderr.startswith("no thread has run or waited lately, so ")
+        assert run(path, "threads").stderr.startswith("no thread waits or runs where ")
 
 
 # A daemon that is not there, or says no.
