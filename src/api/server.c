@@ -233,10 +233,10 @@ static void pause_accepting(struct server *server, int error)
         bool lasts = server->short_at != 0 && now - server->short_at < SHORTAGE_OVER;
         char line[128];
         const struct notice notice = {
-                .kind = NOTICE_CLIENT_DROPPED,
+                .kind = NOTICE_CLIENTS_WAIT,
                 .level = LOG_WARNING,
                 .text = line,
-                .detail = "no descriptors",
+                .detail = strerrorname_np(-error),
         };
 
         stop_accepting(server, now + ACCEPT_AGAIN);
@@ -244,7 +244,7 @@ static void pause_accepting(struct server *server, int error)
         if (lasts)
                 return;
         snprintf(line, sizeof(line), "clients have to wait: no connection can be taken (%s)",
-                 strerrorname_np(-error));
+                 notice.detail);
         tell(server, &notice);
 }
 

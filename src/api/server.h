@@ -91,7 +91,7 @@ static inline void server_freep(struct server **server)
         server_free(*server);
 }
 
-/* Holds for connections to come. */
+/* Who sees what holds at once; the group and the number of connections for those to come. */
 void server_configure(struct server *server, const struct api_settings *settings);
 
 /* For src/api alone. */

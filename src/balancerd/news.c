@@ -24,6 +24,7 @@ static const char *const message_ids[_NEWS_MAX] = {
         [NEWS_NARROW_CHILD] = "f801376c5f1b4a4797a657b475129569",
         [NEWS_MISSING] = "5b5851aff3924be68426aea689b67520",
         [NEWS_CLIENT_DROPPED] = "41745f2abc8e4673a6ead766363cb980",
+        [NEWS_CLIENTS_WAIT] = "7b23c90807d74e87a06954265d863736",
         [NEWS_READY] = "6660319852f44deaa5debe2c1a5dfdd3",
         [NEWS_ENDING] = "43075cc8a4174b079e01f1a9bcc8b363",
         [NEWS_RESTORED] = "24060a5618a645688f833dd96d78413f",
@@ -174,6 +175,9 @@ static enum news_kind kind_of_notice(enum notice_kind kind, const char **ret_det
         case NOTICE_CLIENT_DROPPED:
                 *ret_detail = "BALANCERD_LIMIT";
                 return NEWS_CLIENT_DROPPED;
+        case NOTICE_CLIENTS_WAIT:
+                *ret_detail = "BALANCERD_ERROR";
+                return NEWS_CLIENTS_WAIT;
         case _NOTICE_MAX:
                 break;
         }

@@ -23,6 +23,7 @@ enum news_kind {
         NEWS_NARROW_CHILD,
         NEWS_MISSING,
         NEWS_CLIENT_DROPPED,
+        NEWS_CLIENTS_WAIT,
         NEWS_READY,
         NEWS_ENDING,
         NEWS_RESTORED,

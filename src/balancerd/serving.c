@@ -18,20 +18,31 @@ struct serving {
         bool removes_name; /* it was made here, and nobody keeps the socket */
 };
 
+/* Asked for once: it may take long where users come from the network, and what cannot be looked up
+ * at a reload would take the members' leave away. */
 static gid_t privileged_group(void)
 {
-        /* cppcheck-suppress getgrnamCalled ; the mover's threads, the only others, do not ask */
-        const struct group *group = getgrnam(PRIVILEGED_GROUP);
+        const struct group *group;
 
-        return group ? group->gr_gid : GID_NONE;
+        errno = 0;
+        /* cppcheck-suppress getgrnamCalled ; the mover's threads, the only others, do not ask */
+        group = getgrnam(PRIVILEGED_GROUP);
+        if (group)
+                return group->gr_gid;
+        /* Where there is no such group that may be any of these (getgrnam(3)). */
+        if (errno != 0 && errno != ENOENT && errno != ESRCH && errno != EBADF && errno != EPERM)
+                log_warning("cannot look up the group " PRIVILEGED_GROUP
+                            " (%s): only root is privileged",
+                            strerrorname_np(errno));
+        return GID_NONE;
 }
 
-static struct api_settings api_settings(const struct settings *settings)
+static struct api_settings api_settings(const struct settings *settings, gid_t group)
 {
         return (struct api_settings){
                 .observe_all = settings->observe == OBSERVE_ALL,
                 .connections_per_user = settings->windows.connections_per_user,
-                .group = privileged_group(),
+                .group = group,
         };
 }
 
@@ -58,7 +69,7 @@ static int take_or_make_socket(struct serving *serving, const struct serving_opt
 int serving_new(struct serving **ret, sd_event *event, const struct api_host *host,
                 const struct serving_options *options)
 {
-        const struct api_settings settings = api_settings(options->settings);
+        const struct api_settings settings = api_settings(options->settings, privileged_group());
         struct serving *serving;
         int fd, r;
 
@@ -80,7 +91,7 @@ int serving_new(struct serving **ret, sd_event *event, const struct api_host *ho
 
 void serving_configure(struct serving *serving, const struct settings *settings)
 {
-        const struct api_settings changed = api_settings(settings);
+        const struct api_settings changed = api_settings(settings, serving->server->settings.group);
 
         server_configure(serving->server, &changed);
 }

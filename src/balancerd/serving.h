@@ -23,7 +23,7 @@ int serving_new(struct serving **ret, sd_event *event, const struct api_host *ho
                 const struct serving_options *options);
 void serving_free(struct serving *serving);
 
-/* Holds for connections and calls to come. */
+/* Holds at once. Who is privileged was decided when it started. */
 void serving_configure(struct serving *serving, const struct settings *settings);
 
 /* SERVING may be NULL: then there is nobody to tell. */

@@ -56,8 +56,8 @@ ssize_t varlink_stream_receive(struct varlink_stream *stream);
  */
 int varlink_stream_next(struct varlink_stream *stream, const char **ret_text, size_t *ret_length);
 
-/* Whether the beginning of a message was received, and not its end. To be asked when
- * varlink_stream_next() has returned 0. */
+/* Whether more was received than has been handed out: where varlink_stream_next() has returned 0,
+ * the beginning of a message, otherwise perhaps whole ones. */
 bool varlink_stream_is_cut(const struct varlink_stream *stream);
 
 /*

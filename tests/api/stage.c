@@ -57,6 +57,8 @@ static void on_notice(const struct notice *notice, void *userdata)
         struct stage *stage = userdata;
 
         stage->n_notices++;
+        stage->last_kind = notice->kind;
+        stage->last_tgid = notice->tgid;
         (void)snprintf(stage->last_notice, sizeof(stage->last_notice), "%s", notice->detail);
         if (stage->server)
                 monitor_tell_notice(&stage->server->monitor, notice);

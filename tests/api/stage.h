@@ -25,6 +25,9 @@ struct stage {
         nsec_t next_at;    /* of the balancer's ticks */
         int reload_result; /* what the host's reload() says */
         unsigned n_notices;
+        /* Of the last one. */
+        enum notice_kind last_kind;
+        pid_t last_tgid;
         char last_notice[64]; /* its detail */
 };
 

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <cmocka.h>
@@ -406,6 +407,8 @@ static void test_monitor_tells_notices_to_those_who_see_all(void **state)
         assert_closed(&bad);
         assert_field(&all, "notice", true);
         assert_silence(&own);
+        assert_int_equal(stage->last_kind, NOTICE_CLIENT_DROPPED);
+        assert_int_equal(stage->last_tgid, stranger.pid);
         assert_string_equal(stage->last_notice, "invalid message");
 }
 
@@ -745,6 +748,28 @@ static void test_nobody_is_taken_while_all_are_in_debt(void **state)
         close(second);
 }
 
+/* Nobody is dropped for it, and whoever waits comes in later. */
+static void test_clients_wait_where_descriptors_are_out(void **state)
+{
+        struct stage *stage = *state;
+        int client = connect_really(stage), next = dup(client);
+        struct rlimit limit, none;
+
+        close(next);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = limit.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        stage_run(stage);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        assert_null(stage->server->connections);
+        assert_int_equal(stage->last_kind, NOTICE_CLIENTS_WAIT);
+        assert_string_equal(stage->last_notice, "EMFILE");
+        assert_int_equal(stage->last_tgid, 0);
+        while (!stage->server->connections)
+                assert_true(sd_event_run(stage->event, UINT64_MAX) >= 0);
+        close(client);
+}
+
 /* What each of N clients that send 20 calls at once costs the loop: a dispatch for each reply, and
  * a few for the client. */
 static void test_many_busy_clients_cost_no_more_each(void **state)
@@ -890,6 +915,7 @@ int main(void)
                 TEST(test_debtors_wait_on_new_connections),
                 TEST(test_debtors_are_read_from_in_their_turn),
                 TEST(test_nobody_is_taken_while_all_are_in_debt),
+                TEST(test_clients_wait_where_descriptors_are_out),
                 TEST(test_many_busy_clients_cost_no_more_each),
                 TEST(test_nobody_has_two_turns),
                 TEST(test_subscriber_that_dies_is_noticed),

@@ -65,6 +65,44 @@ static const char *receive(struct fixture *f)
         return f->data;
 }
 
+/* The catalog's entry of that message id; the caller frees it. */
+static char *read_catalog(const char *id)
+{
+        const char *top = getenv("top_srcdir");
+        _cleanup_free_ char *text = calloc(1, 65536);
+        char path[4096], start[40];
+        FILE *file;
+        char *entry, *end;
+
+        (void)snprintf(path, sizeof(path), "%s/systemd/balancerd.catalog", top ? top : ".");
+        file = fopen(path, "re");
+        assert_non_null(file);
+        assert_non_null(text);
+        assert_in_range(fread(text, 1, 65535, file), 1, 65534);
+        (void)fclose(file);
+        (void)snprintf(start, sizeof(start), "-- %.32s\n", id);
+        entry = strstr(text, start);
+        assert_non_null(entry);
+        end = strstr(entry, "\n-- ");
+        return end ? strndup(entry, (size_t)(end - entry)) : strdup(entry);
+}
+
+/* What the catalog puts in (@NAME@) must be there, or the reader sees the name. */
+static void assert_fills_catalog(const char *entry, const char *id)
+{
+        _cleanup_free_ char *catalog = read_catalog(id);
+        char field[64];
+
+        assert_non_null(catalog);
+        for (const char *at = strchr(catalog, '@'), *end; at; at = strchr(end + 1, '@')) {
+                end = strchr(at + 1, '@');
+                assert_non_null(end);
+                (void)snprintf(field, sizeof(field), "%.*s=", (int)(end - at - 1), at + 1);
+                if (!strstr(entry, field))
+                        fail_msg("%.32s has no %s", id, field);
+        }
+}
+
 /* The next entry has exactly these fields, in this order, behind "MESSAGE_ID=..." the usual ones
  * with MESSAGE, which is looked for TEXT in. */
 static void assert_entry(struct fixture *f, const char *fields, int level, const char *text)
@@ -77,6 +115,7 @@ static void assert_entry(struct fixture *f, const char *fields, int level, const
         rest = entry + strlen(fields);
         assert_int_equal(strncmp(rest, "MESSAGE_ID=", 11), 0);
         assert_int_equal(strspn(rest + 11, "0123456789abcdef"), 32);
+        assert_fills_catalog(entry, rest + 11);
         message = rest + 11 + 32;
         assert_int_equal(strncmp(message, "\nMESSAGE=", 9), 0);
         assert_non_null(strstr(message, text));
@@ -188,9 +227,22 @@ static void test_notices(void **state)
                                           .detail = "unread"});
         assert_entry(f, "OBJECT_PID=9\nBALANCERD_PID=9\nBALANCERD_LIMIT=unread\n", LOG_NOTICE,
                      "MESSAGE=it does not read\n");
-        news_tell_notice(
-                &(struct notice){.kind = NOTICE_STUCK, .level = LOG_WARNING, .text = "stuck"});
-        assert_entry(f, "", LOG_WARNING, "MESSAGE=stuck\n");
+        news_tell_notice(&(struct notice){.kind = NOTICE_CLIENTS_WAIT,
+                                          .level = LOG_WARNING,
+                                          .text = "they wait",
+                                          .detail = "EMFILE"});
+        assert_entry(f, "BALANCERD_ERROR=EMFILE\n", LOG_WARNING, "MESSAGE=they wait\n");
+        news_tell_notice(&(struct notice){
+                .kind = NOTICE_STUCK, .level = LOG_WARNING, .text = "stuck", .tgid = 1, .tid = 2});
+        assert_entry(f, "OBJECT_PID=1\nBALANCERD_PID=1\nBALANCERD_TID=2\n", LOG_WARNING,
+                     "MESSAGE=stuck\n");
+        news_tell_notice(&(struct notice){.kind = NOTICE_NARROW_CHILD,
+                                          .level = LOG_WARNING,
+                                          .text = "narrow",
+                                          .tgid = 1,
+                                          .tid = 2});
+        assert_entry(f, "OBJECT_PID=1\nBALANCERD_PID=1\nBALANCERD_TID=2\n", LOG_WARNING,
+                     "MESSAGE=narrow\n");
 }
 
 static void test_restored(void **state)
