@@ -292,24 +292,44 @@ static int admit(struct server *server, int fd, nsec_t began)
         return 0;
 }
 
-static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+/* Takes one client that waits at FD. Returns 0 or the error of accept4(2). */
+static int take_client(struct server *server, int fd)
 {
-        struct server *server = userdata;
         nsec_t began = clock_now_nsec(CLOCK_THREAD_CPUTIME_ID);
         int client;
 
-        (void)source;
-        (void)revents;
         /* cppcheck-suppress nullPointer ; who it is the kernel tells in other ways */
         client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (client < 0) {
-                if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-                        pause_accepting(server, -errno);
-                return 0;
-        }
+        if (client < 0)
+                return -errno;
         (void)admit(server, client, began); /* where it fails the client sees its connection end */
-        accept_again(server);
         return 0;
+}
+
+static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+        struct server *server = userdata;
+        int r;
+
+        (void)source;
+        (void)revents;
+        r = take_client(server, fd);
+        if (r == 0)
+                accept_again(server);
+        else if (r != -EAGAIN && r != -ECONNABORTED && r != -EINTR)
+                pause_accepting(server, r);
+        return 0;
+}
+
+unsigned server_drain(struct server *server, int fd)
+{
+        unsigned n = 0;
+
+        /* No more than can wait at once: somebody may go on connecting. */
+        while (n < SOMAXCONN && take_client(server, fd) == 0)
+                n++;
+        close(fd);
+        return n;
 }
 
 /* Lifetime */

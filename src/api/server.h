@@ -91,6 +91,10 @@ static inline void server_freep(struct server **server)
         server_free(*server);
 }
 
+/* Takes all clients that wait at FD, another listening socket that does not block, and closes it.
+ * Returns how many. */
+unsigned server_drain(struct server *server, int fd);
+
 /* Who sees what holds at once; the group and the number of connections for those to come. */
 void server_configure(struct server *server, const struct api_settings *settings);
 

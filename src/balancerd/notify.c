@@ -20,11 +20,12 @@
 
 struct notify {
         bool has_manager;
-        int listener_fd, ledger_fd; /* passed, and not taken yet; -1: none */
-        sd_event_source *watchdog;  /* NULL: the service has none */
-        uint64_t watchdog_usec;     /* without a ping for so long it is killed */
-        uint64_t next_usec;         /* when notify_progress() is due */
-        bool owed;                  /* a ping was left out */
+        /* Passed, and not taken yet; -1: none. The socket unit's come before what is stored. */
+        int listener_fd, old_listener_fd, ledger_fd;
+        sd_event_source *watchdog; /* NULL: the service has none */
+        uint64_t watchdog_usec;    /* without a ping for so long it is killed */
+        uint64_t next_usec;        /* when notify_progress() is due */
+        bool owed;                 /* a ping was left out */
 };
 
 /* The service manager may pass it either way (NonBlocking= of systemd.exec(5)). */
@@ -70,18 +71,36 @@ static void keep(const struct notify *n, int fd, const char *name, const char *w
         if (wrong)
                 refuse(n, fd, name, wrong);
         else if (*kept >= 0)
-                refuse(n, fd, name, "there is one of that name already");
+                refuse(n, fd, name, "there are enough of that name");
         else
                 *kept = fd;
+}
+
+/* Whether A, which may be none, is the very socket that B is: passed by the unit and the store. */
+static bool is_same_socket(int a, int b)
+{
+        struct stat first, second;
+
+        return a >= 0 && fstat(a, &first) == 0 && fstat(b, &second) == 0 &&
+               first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+static void take_listener(struct notify *n, int fd)
+{
+        if (!is_listener(fd))
+                refuse(n, fd, LISTENER_NAME,
+                       "it is no listening stream socket of the family AF_UNIX");
+        else if (is_same_socket(n->listener_fd, fd) || is_same_socket(n->old_listener_fd, fd))
+                close(fd);
+        else
+                keep(n, fd, LISTENER_NAME, NULL,
+                     n->listener_fd < 0 ? &n->listener_fd : &n->old_listener_fd);
 }
 
 static void take_one(struct notify *n, int fd, const char *name)
 {
         if (streq(name, LISTENER_NAME))
-                keep(n, fd, name,
-                     is_listener(fd) ? NULL
-                                     : "it is no listening stream socket of the family AF_UNIX",
-                     &n->listener_fd);
+                take_listener(n, fd);
         else if (streq(name, LEDGER_NAME))
                 keep(n, fd, name, is_ledger(fd) ? NULL : "it is no regular file", &n->ledger_fd);
         else
@@ -117,6 +136,7 @@ int notify_new(struct notify **ret)
         *n = (struct notify){
                 .has_manager = getenv("NOTIFY_SOCKET"),
                 .listener_fd = -1,
+                .old_listener_fd = -1,
                 .ledger_fd = -1,
         };
         r = take_passed(n);
@@ -131,6 +151,7 @@ void notify_free(struct notify *n)
         if (!n)
                 return;
         closep(&n->listener_fd);
+        closep(&n->old_listener_fd);
         closep(&n->ledger_fd);
         sd_event_source_disable_unref(n->watchdog);
         free(n);
@@ -138,7 +159,7 @@ void notify_free(struct notify *n)
 
 int notify_take_listener(struct notify *n)
 {
-        return TAKE_FD(n->listener_fd);
+        return n->listener_fd >= 0 ? TAKE_FD(n->listener_fd) : TAKE_FD(n->old_listener_fd);
 }
 
 int notify_take_ledger(struct notify *n)
@@ -162,6 +183,7 @@ static bool store(const struct notify *n, int fd, const char *name)
 
 bool notify_store_listener(struct notify *n, int fd)
 {
+        drop_stored(n, LISTENER_NAME);
         return store(n, fd, LISTENER_NAME);
 }
 

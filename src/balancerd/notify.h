@@ -27,15 +27,19 @@ static inline void notify_freep(struct notify **notify)
         notify_free(*notify);
 }
 
-/* The listening stream socket that was passed, which does not block, or -1. The caller owns it;
- * another call gives -1. */
+/*
+ * A listening stream socket that was passed, which does not block, or -1. The caller owns it. The
+ * first call gives the one to listen on: the socket unit's where there is one. The second gives the
+ * one that an earlier daemon had stored, if that is another: clients may wait there that connected
+ * before the socket unit made a new one, as it does when the service is restarted (PartOf=).
+ */
 int notify_take_listener(struct notify *notify);
 
 /*
- * Gives the service manager a copy of a listening socket that the daemon made by itself (not of one
- * that notify_take_listener() gave: that one is kept as it is): the next daemon takes it, with
- * every client that connected meanwhile. Returns whether there is a manager that was asked to: then
- * the socket's name must stay in the file system when the daemon ends.
+ * Gives the service manager a copy of the listening socket, in place of what was stored before: the
+ * next daemon takes it, with every client that connected meanwhile. Returns whether there is a
+ * manager that was asked to: then the name of a socket that the daemon made by itself must stay in
+ * the file system when the daemon ends.
  */
 bool notify_store_listener(struct notify *notify, int fd);
 

@@ -52,6 +52,7 @@ static int take_or_make_socket(struct serving *serving, const struct serving_opt
         int fd;
 
         fd = notify_take_listener(options->notify);
+        serving->removes_name = fd < 0;
         if (fd >= 0)
                 return fd;
         fd = socket_listen(serving->runtime_fd, &serving->name);
@@ -62,8 +63,20 @@ static int take_or_make_socket(struct serving *serving, const struct serving_opt
                 return log_error_errno(fd, SOCKET_NAME " in the runtime directory is no socket");
         if (fd < 0)
                 return log_error_errno(fd, "cannot make the socket " SOCKET_NAME);
-        serving->removes_name = !notify_store_listener(options->notify, fd);
         return fd;
+}
+
+/* Clients may wait on the socket of an earlier daemon still. Whoever comes after this one finds
+ * only the new socket in the store. */
+static void succeed(struct serving *serving, struct notify *notify)
+{
+        int old_fd = notify_take_listener(notify);
+
+        if (old_fd >= 0)
+                log_info("took %u clients that waited on the socket of an earlier daemon",
+                         server_drain(serving->server, old_fd));
+        if (notify_store_listener(notify, serving->server->fd))
+                serving->removes_name = false;
 }
 
 int serving_new(struct serving **ret, sd_event *event, const struct api_host *host,
@@ -85,6 +98,7 @@ int serving_new(struct serving **ret, sd_event *event, const struct api_host *ho
                 serving_free(serving);
                 return r;
         }
+        succeed(serving, options->notify);
         *ret = serving;
         return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon and its service manager: readiness, watchdog, end, activation, kept descriptors."""
 
+import contextlib
 import os
 import re
 import resource
@@ -138,7 +139,7 @@ def test_activated_by_a_client_that_waits(start, manager, runtime_dir):
         assert client.receive().parameters["pid"] == daemon_.process.pid
         manager.wait_for(READY="1")
         assert not Path(varlink.socket_path(runtime_dir)).exists()
-        assert [name for name, _fd in manager.stored] == ["ledger"]
+        assert sorted(name for name, _fd in manager.stored) == ["ledger", "varlink"]
         stop(daemon_, manager)
         # The socket unit's, which goes on listening.
         with varlink.Client.connect(path) as late:
@@ -291,6 +292,52 @@ def test_restart_and_restart(start, manager, runtime_dir):
         assert sorted(name for name, _fd in manager.stored) == ["ledger", "varlink"]
 
 
+def restart(listener, path):
+    """What systemctl restart does to a socket unit that is PartOf= the service: a new socket."""
+    listener.close()
+    path.unlink()
+    return listening(path)
+
+
+def test_restart_with_the_socket_unit(start, manager, runtime_dir):
+    """Who waits on the old socket is answered, and who waits on the new one; the next daemon finds
+    the new one alone."""
+    path = runtime_dir / "elsewhere"
+    listener = listening(path)
+    for _ in range(3):
+        daemon_ = start(**manager.passing(("varlink", listener), *manager.stored))
+        manager.wait_for(READY="1")
+        assert os.path.sameopenfile(manager.take("varlink"), listener.fileno())
+        stop(daemon_, manager)
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(varlink.Client.connect(path)) for _ in range(3)]
+            listener = restart(listener, path)
+            waiting += [stack.enter_context(varlink.Client.connect(path)) for _ in range(3)]
+            for client in waiting:
+                client.send("io.balancerd.GetStatus")
+            daemon_ = start(**manager.passing(("varlink", listener), *manager.stored))
+            for client in waiting:
+                assert client.receive().parameters["pid"] == daemon_.process.pid
+            manager.wait_for(READY="1")
+            assert "took 3 clients" in daemon_.wait_line("of an earlier daemon")
+            stop(daemon_, manager)
+    listener.close()
+
+
+def test_socket_of_the_unit_comes_from_the_store_too(start, manager, runtime_dir):
+    """As after a crash: it is the same, and nothing to be said about."""
+    with listening(runtime_dir / "elsewhere") as listener:
+        for _ in range(3):
+            daemon_ = start(**manager.passing(("varlink", listener), *manager.stored))
+            manager.wait_for(READY="1")
+            assert ask(runtime_dir / "elsewhere") == daemon_.process.pid
+            daemon_.process.kill()
+            daemon_.wait()
+            manager.drain()
+            assert sorted(name for name, _fd in manager.stored) == ["ledger", "varlink"]
+        assert [line for line in daemon_.lines if "descriptor" in line or "earlier" in line] == []
+
+
 # Descriptors that are not what they should be.
 
 
@@ -356,12 +403,13 @@ def test_wrong_descriptor(start, manager, runtime_dir, name, make, why):
     assert ask(varlink.socket_path(runtime_dir)) == daemon_.process.pid
 
 
-def test_one_listener_is_enough(start, manager, runtime_dir):
-    with listening(runtime_dir / "one") as one, listening(runtime_dir / "two") as two:
-        daemon_ = start(**manager.passing(("varlink", one), ("varlink", two)))
+def test_two_listeners_are_enough(start, manager, runtime_dir):
+    paths = [runtime_dir / name for name in ("one", "two", "three")]
+    with listening(paths[0]) as one, listening(paths[1]) as two, listening(paths[2]) as three:
+        daemon_ = start(**manager.passing(("varlink", one), ("varlink", two), ("varlink", three)))
         manager.wait_for(READY="1")
-        assert ask(runtime_dir / "one") == daemon_.process.pid
-        assert "there is one of that name already" in daemon_.wait_line("closed the descriptor")
+        assert ask(paths[0]) == daemon_.process.pid
+        assert "there are enough of that name" in daemon_.wait_line("closed the descriptor")
 
 
 @pytest.mark.parametrize("content", [b"", b"notes", bytes(5000), os.urandom(5000)])

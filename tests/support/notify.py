@@ -6,7 +6,7 @@
         manager.wait_for(READY="1")
 
 As systemd does, it takes a message only from the process that it started (SO_PASSCRED), keeps
-descriptors by name (FDSTORE=1), drops them (FDSTOREREMOVE=1), and gives them to the next daemon as
+descriptors by name (FDSTORE=1), none twice, drops them (FDSTOREREMOVE=1), and gives them to the next daemon as
 descriptors 3 and up (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES).
 """
 
@@ -99,11 +99,18 @@ class Manager:
             },
         }
 
+    def _store(self, name, fd):
+        if any(os.path.sameopenfile(fd, other) for _name, other in self.stored):
+            os.close(fd)
+        else:
+            self.stored.append((name, fd))
+
     def _note(self, message, fds):
         names = message.fields
         if names.get("FDSTORE") == "1":
             assert fds, names
-            self.stored += [(names["FDNAME"], fd) for fd in fds]
+            for fd in fds:
+                self._store(names["FDNAME"], fd)
             return
         assert not fds, names
         if names.get("FDSTOREREMOVE") == "1":
