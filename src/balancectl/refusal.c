@@ -29,13 +29,21 @@ static void tell_no_thread(const json_t *parameters, int id, bool sees_all)
         fprintf(stderr, "%s\n", sees_all ? "" : ", or it is none that you may see");
 }
 
+static bool is_below(const char *path, const char *folder)
+{
+        size_t length = strlen(folder);
+
+        return strncmp(path, folder, length) == 0 && path[length] == '/';
+}
+
 /* As balancerd --check has it: FILE:LINE:COLUMN: expected ..., or FILE: POINTER: expected ... */
 static void tell_configuration(const json_t *parameters)
 {
+        const char *file = field_text(parameters, "file", "the configuration");
         const char *pointer = field_text(parameters, "pointer", "");
         int64_t line, column;
 
-        fprintf(stderr, "%s:", field_text(parameters, "file", "the configuration"));
+        fprintf(stderr, "%s:", file);
         if (field_integer(parameters, "line", &line))
                 fprintf(stderr, "%" PRId64 ":", line);
         if (field_integer(parameters, "column", &column))
@@ -44,8 +52,9 @@ static void tell_configuration(const json_t *parameters)
                 fprintf(stderr, " %s:", pointer);
         fprintf(stderr,
                 " expected %s\nthe settings stay as they were; there may be more: balancerd "
-                "--check\n",
-                field_text(parameters, "expected", "something else"));
+                "--check%s\n",
+                field_text(parameters, "expected", "something else"),
+                is_below(file, PACKAGE_SYSCONF) ? "" : " --config-dir DIR");
 }
 
 static void tell_connections(const json_t *parameters)

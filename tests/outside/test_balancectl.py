@@ -889,15 +889,15 @@ REFUSALS = [
     ),
     (
         Error("io.balancerd.InvalidConfiguration", {"file": "/etc/x", "line": 3, "column": 9, "expected": "a value"}),
-        "/etc/x:3:9: expected a value\nthe settings stay as they were; there may be more: balancerd --check\n",
+        "/etc/x:3:9: expected a value\nthe settings stay as they were; there may be more: balancerd --check --config-dir DIR\n",
     ),
     (
         Error("io.balancerd.InvalidConfiguration", {"file": "/etc/x", "pointer": "/a/0", "expected": "true or false"}),
-        "/etc/x: /a/0: expected true or false\nthe settings stay as they were; there may be more: balancerd --check\n",
+        "/etc/x: /a/0: expected true or false\nthe settings stay as they were; there may be more: balancerd --check --config-dir DIR\n",
     ),
     (
         Error("io.balancerd.InvalidConfiguration", {"file": "/etc/x", "pointer": "", "expected": "an object"}),
-        "/etc/x: expected an object\nthe settings stay as they were; there may be more: balancerd --check\n",
+        "/etc/x: expected an object\nthe settings stay as they were; there may be more: balancerd --check --config-dir DIR\n",
     ),
     (Error("io.balancerd.InvalidMessage", {"reason": "x"}), "balancerd did not understand: x\n"),
     (
@@ -924,6 +924,16 @@ def test_refusal(path, refusal, words, mode):
     with StandIn(path, {"*": [refusal]}):
         done = run(path, "reload", *mode)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", words)
+
+
+def test_default_folder_is_not_asked_for(path):
+    usage = subprocess.run([tree.BALANCERD, "--help"], capture_output=True, text=True, check=True).stdout
+    (folder,) = re.findall(r"--config-dir DIR .*\[(.+)\]", usage)
+    for file, option in ((f"{folder}/x", ""), (f"{folder}x", " --config-dir DIR"), (folder, " --config-dir DIR")):
+        error = Error("io.balancerd.InvalidConfiguration", {"file": file, "expected": "an object"})
+        with StandIn(path, {"Reload": [error]}):
+            assert run(path, "reload").stderr.endswith(f": balancerd --check{option}\n")
+        path.unlink()
 
 
 @pytest.mark.parametrize("verb", CALLS)

@@ -265,7 +265,7 @@ def test_bad_configuration(folder, path, text, fault):
     line, rest = done.stderr.split("\n", 1)
     assert (done.returncode, done.stdout) == (1, "")
     assert line.startswith(f"{folder}/{configuration.MAIN}{fault}")
-    assert rest == "the settings stay as they were; there may be more: balancerd --check\n"
+    assert rest == "the settings stay as they were; there may be more: balancerd --check --config-dir DIR\n"
     assert checked.returncode == 1
     assert line in checked.stdout.splitlines() + checked.stderr.splitlines()
 
