@@ -108,6 +108,23 @@ static int load(const char *text, size_t length, json_t **ret, const char **ret_
         return 0;
 }
 
+/* Reads an object that has no other keys than KEYS; what they point to lives as long as it does. */
+static int parse(const char *text, size_t length, const struct key *keys, size_t n_keys,
+                 json_t **ret, const char **ret_fault)
+{
+        json_auto_t *root = NULL;
+        int r;
+
+        r = load(text, length, &root, ret_fault);
+        if (r < 0)
+                return r;
+        r = take_all(root, keys, n_keys, ret_fault);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(root);
+        return 0;
+}
+
 int varlink_call_parse(const char *text, size_t length, struct varlink_call *ret,
                        const char **ret_fault)
 {
@@ -122,10 +139,7 @@ int varlink_call_parse(const char *text, size_t length, struct varlink_call *ret
         };
         int r;
 
-        r = load(text, length, &root, ret_fault);
-        if (r < 0)
-                return r;
-        r = take_all(root, keys, ARRAY_SIZE(keys), ret_fault);
+        r = parse(text, length, keys, ARRAY_SIZE(keys), &root, ret_fault);
         if (r < 0)
                 return r;
         if (!call.method) {
@@ -153,10 +167,7 @@ int varlink_reply_parse(const char *text, size_t length, struct varlink_reply *r
         };
         int r;
 
-        r = load(text, length, &root, ret_fault);
-        if (r < 0)
-                return r;
-        r = take_all(root, keys, ARRAY_SIZE(keys), ret_fault);
+        r = parse(text, length, keys, ARRAY_SIZE(keys), &root, ret_fault);
         if (r < 0)
                 return r;
         if (reply.error && reply.continues) {
