@@ -8,9 +8,12 @@
 #include "api/methods.h"
 #include "api/sentence.h"
 
+/* Of a process's folder so many are read at once. */
+#define WALKED_AT_ONCE 64U
 /* Threads looked at in one turn: of those that are not watched files are read. */
 #define THREADS_PER_TURN 32U
-/* TIDs that are asked for at once. Each time all that are known are looked through. */
+/* TIDs that are asked for at once. Each time all that are known are looked through, or some of a
+ * process's folder are read. */
 #define TIDS_AT_ONCE 1024U
 /* Decisions in one reply at most, and the room for what stands beside them and the affinity. */
 #define DECISIONS_TOLD    100U
@@ -43,6 +46,9 @@ static int look(const struct connection *connection, pid_t tid, struct thread_vi
 
 struct thread_list {
         struct producer producer;
+        struct balancer *balancer;
+        struct kernel_walk walk; /* of all threads of a process */
+        bool walking;
         pid_t tid, tgid; /* asked for; 0: any */
         bool all;
         pid_t tids[TIDS_AT_ONCE];
@@ -55,21 +61,53 @@ static void thread_list_free(struct producer *producer)
 {
         struct thread_list *list = CONTAINER_OF(producer, struct thread_list, producer);
 
+        if (list->walking)
+                balancer_walk_end(list->balancer, &list->walk);
         json_decref(list->held);
         free(list);
 }
 
-/* The next TID, or 0 at the end. */
-static pid_t next_tid(struct thread_list *list, const struct balancer *balancer)
+/* Goes on through the threads of the process. */
+static int walk_on(struct thread_list *list)
 {
-        pid_t last;
+        int r;
 
+        if (!list->walking) {
+                r = balancer_walk_begin(list->balancer, list->tgid, &list->walk);
+                if (r < 0)
+                        return r == -ESRCH ? 0 : r;
+                list->walking = true;
+        }
+        return balancer_walk_next(list->balancer, &list->walk, list->tids, WALKED_AT_ONCE);
+}
+
+/* The next TIDs. Returns 0 or a negative errno. */
+static int refill(struct thread_list *list)
+{
+        pid_t last = list->n_tids > 0 ? list->tids[list->n_tids - 1] : 0;
+        int n;
+
+        if (list->all && list->tgid > 0) {
+                n = walk_on(list);
+                list->exhausted = n <= 0;
+        } else {
+                n = (int)balancer_inspect_tids(list->balancer, last, list->tgid, list->all,
+                                               list->tids, TIDS_AT_ONCE);
+                list->exhausted = n < (int)TIDS_AT_ONCE;
+        }
+        list->n_tids = (unsigned)MAX(n, 0);
+        list->next = 0;
+        return MIN(n, 0);
+}
+
+/* The next TID, 0 at the end, or a negative errno. */
+static int next_tid(struct thread_list *list)
+{
         if (list->next == list->n_tids && !list->exhausted) {
-                last = list->n_tids > 0 ? list->tids[list->n_tids - 1] : 0;
-                list->n_tids = balancer_inspect_tids(balancer, last, list->tgid, list->all,
-                                                     list->tids, TIDS_AT_ONCE);
-                list->next = 0;
-                list->exhausted = list->n_tids < TIDS_AT_ONCE;
+                int r = refill(list);
+
+                if (r < 0)
+                        return r;
         }
         return list->next < list->n_tids ? list->tids[list->next++] : 0;
 }
@@ -112,9 +150,12 @@ static int thread_list_produce(struct producer *producer, struct connection *con
         struct thread_list *list = CONTAINER_OF(producer, struct thread_list, producer);
 
         for (unsigned i = 0; i < THREADS_PER_TURN && !connection_is_full(connection); i++) {
-                pid_t tid = next_tid(list, connection->server->host.balancer);
+                pid_t tid; /* or why there is none */
                 int r;
 
+                tid = next_tid(list);
+                if (tid < 0)
+                        return tid;
                 if (tid == 0)
                         return thread_list_end(list, connection);
                 r = thread_list_add(list, connection, tid);
@@ -143,6 +184,7 @@ int method_list_threads(const struct call *call)
                 return -ENOMEM;
         list->producer =
                 (struct producer){.produce = thread_list_produce, .free = thread_list_free};
+        list->balancer = call->server->host.balancer;
         list->tid = tid;
         list->tgid = tgid;
         list->all = all;

@@ -195,41 +195,12 @@ static unsigned keep_smallest(pid_t *heap, unsigned n, unsigned n_max, pid_t tid
         return n;
 }
 
-struct tid_search {
-        pid_t after;
-        pid_t *tids;
-        unsigned found, n;
-};
-
-static int keep_listed(pid_t tgid, pid_t tid, void *userdata)
-{
-        struct tid_search *search = userdata;
-
-        (void)tgid;
-        if (tid > search->after)
-                search->found = keep_smallest(search->tids, search->found, search->n, tid);
-        return 0;
-}
-
-/* Threads of a process may be unknown to the sampler, which spares itself those that do nothing. */
-static unsigned list_process(const struct balancer *b, pid_t after, pid_t tgid, pid_t *ret_tids,
-                             unsigned n)
-{
-        struct tid_search search = {.after = after, .tids = ret_tids, .n = n};
-
-        (void)b->kernel->ops->list_process(b->kernel, tgid, keep_listed, &search);
-        sort_heap(ret_tids, search.found);
-        return search.found;
-}
-
 unsigned balancer_inspect_tids(const struct balancer *b, pid_t after, pid_t tgid, bool all,
                                pid_t *ret_tids, unsigned n)
 {
         const struct thread *thread, *next;
         unsigned found = 0;
 
-        if (all && tgid != 0)
-                return list_process(b, after, tgid, ret_tids, n);
         HASH_ITER (hh, b->sampler.threads.by_tid, thread, next) {
                 if (thread->tid <= after || (!all && !thread->hot) ||
                     (tgid != 0 && thread->tgid != tgid))
@@ -238,6 +209,21 @@ unsigned balancer_inspect_tids(const struct balancer *b, pid_t after, pid_t tgid
         }
         sort_heap(ret_tids, found);
         return found;
+}
+
+int balancer_walk_begin(struct balancer *b, pid_t tgid, struct kernel_walk *ret)
+{
+        return b->kernel->ops->begin_process(b->kernel, tgid, ret);
+}
+
+int balancer_walk_next(struct balancer *b, struct kernel_walk *walk, pid_t *ret_tids, unsigned n)
+{
+        return b->kernel->ops->next_threads(b->kernel, walk, ret_tids, n);
+}
+
+void balancer_walk_end(struct balancer *b, struct kernel_walk *walk)
+{
+        b->kernel->ops->end_process(b->kernel, walk);
 }
 
 /* The process of TID: that by which it is known, or what the kernel says. */

@@ -86,11 +86,17 @@ struct thread_view {
 void thread_view_done(struct thread_view *view);
 
 /* The known TIDs greater than AFTER, in ascending order, at most N of them; the watched only unless
- * ALL, of the process TGID only unless that is 0. All of one process are those that the kernel
- * lists, known or not. Returns how many: fewer than N, and there are no more. One pass over all
- * that are known. */
+ * ALL, of the process TGID only unless that is 0. Returns how many: fewer than N, and there are no
+ * more. One pass over all that are known. */
 unsigned balancer_inspect_tids(const struct balancer *balancer, pid_t after, pid_t tgid, bool all,
                                pid_t *ret_tids, unsigned n);
+
+/* All threads of one process, known or not, some at a time, as kernel.h has it: the balancer spares
+ * itself those that do nothing. */
+int balancer_walk_begin(struct balancer *balancer, pid_t tgid, struct kernel_walk *ret);
+int balancer_walk_next(struct balancer *balancer, struct kernel_walk *walk, pid_t *ret_tids,
+                       unsigned n);
+void balancer_walk_end(struct balancer *balancer, struct kernel_walk *walk);
 
 /* Returns 0; -ESRCH when there is no such thread (any more); -ENOMEM. Threads that the balancer has
  * not met yet are looked up in /proc. */

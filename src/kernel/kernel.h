@@ -107,6 +107,13 @@ const char *kernel_source_to_string(enum kernel_source source);
 
 struct kernel;
 
+/* A way through the threads of one process; belongs to the kernel that began it. */
+struct kernel_walk {
+        pid_t tgid;
+        int fd; /* of Linux's alone */
+        bool ended;
+};
+
 typedef int (*kernel_thread_fn)(pid_t tgid, pid_t tid, void *userdata);
 
 struct kernel_ops {
@@ -145,6 +152,14 @@ struct kernel_ops {
         int (*list_processes)(struct kernel *kernel, kernel_thread_fn fn, void *userdata);
         /* The same for the threads of one process. */
         int (*list_process)(struct kernel *kernel, pid_t tgid, kernel_thread_fn fn, void *userdata);
+
+        /* And some at a time, for those who have not the time for all at once: next_threads puts
+         * TIDs into RET_TIDS, N at most, which is 2 or more, in the kernel's order, and returns how
+         * many; 0 at the end, and when the process has gone. Needs a descriptor until the end. */
+        int (*begin_process)(struct kernel *kernel, pid_t tgid, struct kernel_walk *ret);
+        int (*next_threads)(struct kernel *kernel, struct kernel_walk *walk, pid_t *ret_tids,
+                            unsigned n);
+        void (*end_process)(struct kernel *kernel, struct kernel_walk *walk);
 
         /* A thread's counters behind a handle (0 or more) that names this very thread for good:
          * once it is gone read_counters says -ESRCH, whoever has its TID then. -EMFILE, -ENFILE

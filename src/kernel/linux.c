@@ -328,6 +328,29 @@ static int linux_list_processes(struct kernel *kernel, kernel_thread_fn fn, void
         return tasks_list_processes(to_linux(kernel)->proc_fd, fn, userdata);
 }
 
+static int linux_begin_process(struct kernel *kernel, pid_t tgid, struct kernel_walk *ret)
+{
+        int fd = tasks_open_process(to_linux(kernel)->proc_fd, tgid);
+
+        if (fd < 0)
+                return fd;
+        *ret = (struct kernel_walk){.tgid = tgid, .fd = fd};
+        return 0;
+}
+
+static int linux_next_threads(struct kernel *kernel, struct kernel_walk *walk, pid_t *ret_tids,
+                              unsigned n)
+{
+        (void)kernel;
+        return tasks_next(walk->fd, ret_tids, n);
+}
+
+static void linux_end_process(struct kernel *kernel, struct kernel_walk *walk)
+{
+        (void)kernel;
+        close(walk->fd);
+}
+
 static int linux_list_process(struct kernel *kernel, pid_t tgid, kernel_thread_fn fn,
                               void *userdata)
 {
@@ -492,6 +515,9 @@ static const struct kernel_ops linux_ops = {
         .list_threads = linux_list_threads,
         .list_processes = linux_list_processes,
         .list_process = linux_list_process,
+        .begin_process = linux_begin_process,
+        .next_threads = linux_next_threads,
+        .end_process = linux_end_process,
         .open_thread = linux_open_thread,
         .dup_thread = linux_dup_thread,
         .close_thread = linux_close_thread,

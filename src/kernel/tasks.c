@@ -16,6 +16,10 @@
 /* "PID/task/TID/schedstat" with the longest numbers. */
 #define THREAD_PATH_SIZE 48
 
+/* Entries of a folder read at once, and the size of the shortest: so many fit at most. */
+#define ENTRIES_AT_ONCE 64U
+#define ENTRY_SIZE_MIN  24U
+
 static char *put_text(char *at, const char *text)
 {
         size_t length = strlen(text);
@@ -120,6 +124,49 @@ int tasks_list_processes(int proc_fd, kernel_thread_fn fn, void *userdata)
                         return r;
         }
         return tgid;
+}
+
+int tasks_open_process(int proc_fd, pid_t tgid)
+{
+        char path[THREAD_PATH_SIZE];
+        int fd;
+
+        if (tgid <= 0)
+                return -ESRCH;
+        process_path(path, tgid);
+        fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return is_gone(-errno) ? -ESRCH : -errno;
+        return fd;
+}
+
+/* Puts the numbers among the LENGTH bytes of ENTRIES into RET_TIDS. Returns how many. */
+static int take_ids(const char *entries, size_t length, pid_t *ret_tids)
+{
+        const struct dirent64 *entry;
+        int n = 0;
+
+        for (size_t at = 0; at < length; at += entry->d_reclen) {
+                entry = (const void *)(entries + at);
+                n += parse_pid(entry->d_name, &ret_tids[n]) == 0;
+        }
+        return n;
+}
+
+int tasks_next(int fd, pid_t *ret_tids, unsigned n)
+{
+        _Alignas(struct dirent64) char entries[ENTRIES_AT_ONCE * ENTRY_SIZE_MIN];
+        int n_taken = 0;
+
+        while (n_taken == 0) { /* "." and ".." are no numbers */
+                ssize_t length;
+
+                length = getdents64(fd, entries, MIN(n, ENTRIES_AT_ONCE) * ENTRY_SIZE_MIN);
+                if (length <= 0)
+                        return length == 0 || is_gone(-errno) ? 0 : -errno;
+                n_taken = take_ids(entries, (size_t)length, ret_tids);
+        }
+        return n_taken;
 }
 
 /* A walk over the threads of every process. */

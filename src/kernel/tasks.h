@@ -16,6 +16,11 @@ int tasks_list_processes(int proc_fd, kernel_thread_fn fn, void *userdata);
 int tasks_list(int proc_fd, kernel_thread_fn fn, void *userdata);
 int tasks_list_process(int proc_fd, pid_t tgid, kernel_thread_fn fn, void *userdata);
 
+/* A descriptor on the folder of the process's threads, and the next that it tells, as next_threads
+ * says. */
+int tasks_open_process(int proc_fd, pid_t tgid);
+int tasks_next(int fd, pid_t *ret_tids, unsigned n);
+
 /* A descriptor on the thread's schedstat, which ends with the thread; and its text. */
 int task_open_counters(int proc_fd, pid_t tgid, pid_t tid);
 int task_read_counters(int fd, struct kernel_counters *ret);

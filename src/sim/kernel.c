@@ -215,6 +215,34 @@ static int sim_list_process(struct kernel *kernel, pid_t tgid, kernel_thread_fn 
         return thread < 0 ? thread : fn(tgid, tgid, userdata);
 }
 
+/* Every process is of one thread. */
+static int sim_begin_process(struct kernel *kernel, pid_t tgid, struct kernel_walk *ret)
+{
+        int thread = find(sim(kernel), tgid);
+
+        if (thread < 0)
+                return thread;
+        *ret = (struct kernel_walk){.tgid = tgid, .fd = -EBADF};
+        return 0;
+}
+
+static int sim_next_threads(struct kernel *kernel, struct kernel_walk *walk, pid_t *ret_tids,
+                            unsigned n)
+{
+        (void)n;
+        if (walk->ended || find(sim(kernel), walk->tgid) < 0)
+                return 0;
+        walk->ended = true;
+        ret_tids[0] = walk->tgid;
+        return 1;
+}
+
+static void sim_end_process(struct kernel *kernel, struct kernel_walk *walk)
+{
+        (void)kernel;
+        (void)walk;
+}
+
 static int open_handle(struct sim_kernel *k, unsigned thread)
 {
         unsigned handle = 0, *handles;
@@ -508,6 +536,9 @@ static const struct kernel_ops ops = {
         .list_threads = sim_list_threads,
         .list_processes = sim_list_threads,
         .list_process = sim_list_process,
+        .begin_process = sim_begin_process,
+        .next_threads = sim_next_threads,
+        .end_process = sim_end_process,
         .open_thread = sim_open_thread,
         .dup_thread = sim_dup_thread,
         .close_thread = sim_close_thread,

@@ -225,6 +225,89 @@ static void test_tids_are_found_in_order(void **state)
         assert_int_equal(tids[0], sim_kernel_tid(3));
 }
 
+#define N_MANY 500
+
+/* A process of very many threads: tells so many at once as it is asked for, and counts how many. */
+struct many {
+        const struct kernel_ops *sim_ops;
+        struct kernel_ops ops;
+        pid_t told;
+        unsigned most, n_walks;
+};
+
+static struct many many;
+
+static int begin_many(struct kernel *kernel, pid_t tgid, struct kernel_walk *ret)
+{
+        (void)kernel;
+        many.n_walks++;
+        *ret = (struct kernel_walk){.tgid = tgid};
+        return 0;
+}
+
+static int next_of_many(struct kernel *kernel, struct kernel_walk *walk, pid_t *ret_tids,
+                        unsigned n)
+{
+        int found = 0;
+
+        (void)kernel;
+        (void)walk;
+        many.most = MAX(many.most, n);
+        while (found < (int)n && many.told < N_MANY) {
+                many.told++;
+                ret_tids[found++] = sim_kernel_tid(0);
+        }
+        return found;
+}
+
+static void end_many(struct kernel *kernel, struct kernel_walk *walk)
+{
+        (void)kernel;
+        (void)walk;
+        many.n_walks--;
+}
+
+/* A turn reads as much of the process's folder as it tells, and the next one goes on from there. */
+static void test_processes_are_read_in_slices(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        struct client other = connect_as(stage, &root);
+        char text[128];
+        unsigned n = 0;
+
+        many = (struct many){.sim_ops = stage->kernel->ops, .ops = *stage->kernel->ops};
+        many.ops.begin_process = begin_many;
+        many.ops.next_threads = next_of_many;
+        many.ops.end_process = end_many;
+        stage->kernel->ops = &many.ops;
+        (void)snprintf(text, sizeof(text),
+                       "{\"method\":\"io.balancerd.ListThreads\",\"more\":true,"
+                       "\"parameters\":{\"pid\":%d,\"all\":true}}",
+                       sim_kernel_tid(0));
+        say(&c, text);
+        for (bool continues = true; continues; n++) {
+                struct varlink_reply reply = {0};
+
+                stage_run(stage);
+                if (!take(&c, &reply))
+                        hear(&c, &reply);
+                continues = reply.continues;
+                varlink_reply_done(&reply);
+        }
+        assert_int_equal(n, N_MANY);
+        assert_in_range(many.most, 2, 64);
+        assert_int_equal(many.n_walks, 0);
+        say(&other, text); /* who goes meanwhile leaves nothing open */
+        many.told = -N_MANY;
+        while (many.n_walks == 0)
+                assert_true(sd_event_run(stage->event, 0) > 0);
+        client_done(&other);
+        stage_run(stage);
+        assert_int_equal(many.n_walks, 0);
+        stage->kernel->ops = many.sim_ops;
+}
+
 static void test_strangers_see_nothing(void **state)
 {
         _cleanup_client_ struct client c = connect_as(*state, &stranger);
@@ -894,6 +977,7 @@ int main(void)
                 TEST(test_clients_take_turns),
                 TEST(test_lists_are_made_in_slices),
                 TEST(test_tids_are_found_in_order),
+                TEST(test_processes_are_read_in_slices),
                 TEST(test_strangers_see_nothing),
                 TEST(test_everyone_sees_all_where_that_is_set),
                 TEST(test_monitor_tells_decisions_to_those_who_may_see),

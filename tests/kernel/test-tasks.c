@@ -109,6 +109,7 @@ static void test_gone(void **state)
         assert_int_equal(affinity_get(child.pid, &set), -ESRCH);
         assert_int_equal(affinity_set(child.pid, &set), -ESRCH);
         assert_int_equal(tasks_list_process(proc_fd, child.pid, NULL, NULL), -ESRCH);
+        assert_int_equal(tasks_open_process(proc_fd, child.pid), -ESRCH);
         assert_int_equal(task_find_process(proc_fd, child.pid, &child.pid), -ESRCH);
         assert_int_equal(task_read_owner(proc_fd, child.pid, child.pid, &uid), -ESRCH);
 }
@@ -260,6 +261,23 @@ static int see(pid_t tgid, pid_t tid, void *userdata)
         return 0;
 }
 
+/* Tells FN what tasks_list_process() would, in small steps, up to an end that stays. */
+static void walk(int proc_fd, kernel_thread_fn fn, void *userdata)
+{
+        _cleanup_close_ int fd = tasks_open_process(proc_fd, getpid());
+        pid_t tids[2];
+        int n;
+
+        assert_true(fd >= 0);
+        while ((n = tasks_next(fd, tids, ARRAY_SIZE(tids))) > 0) {
+                assert_true(n <= (int)ARRAY_SIZE(tids));
+                for (int i = 0; i < n; i++)
+                        assert_int_equal(fn(getpid(), tids[i], userdata), 0);
+        }
+        assert_int_equal(n, 0);
+        assert_int_equal(tasks_next(fd, tids, ARRAY_SIZE(tids)), 0);
+}
+
 static void test_list(void **state)
 {
         _cleanup_close_ int proc_fd = open_proc();
@@ -281,6 +299,9 @@ static void test_list(void **state)
         assert_int_equal(tasks_list(proc_fd, see, extras), 0);
         for (unsigned i = 0; i <= N_EXTRA; i++)
                 assert_int_equal(extras[i].n_seen, 2);
+        walk(proc_fd, see, extras);
+        for (unsigned i = 0; i <= N_EXTRA; i++)
+                assert_int_equal(extras[i].n_seen, 3);
         (void)pthread_barrier_wait(&barrier);
         for (unsigned i = 0; i < N_EXTRA; i++)
                 assert_int_equal(pthread_join(extras[i].thread, NULL), 0);

@@ -552,7 +552,8 @@ def test_threads_are_real_and_in_order(client):
     tids = [one["thread"]["tid"] for one in client.more(f"{API}.ListThreads", {"all": True})]
     assert tids == sorted(set(tids))
     own = [one["thread"] for one in client.more(f"{API}.ListThreads", {"pid": os.getpid(), "all": True})]
-    assert {thread["pid"] for thread in own} <= {os.getpid()}
+    assert {thread["pid"] for thread in own} == {os.getpid()}
+    assert {str(thread["tid"]) for thread in own} == set(os.listdir("/proc/self/task"))
 
 
 def test_explains_a_thread_that_it_does_not_watch(client):
