@@ -354,6 +354,19 @@ def test_root_reads_as_the_owner_of_the_runtime_directory(runtime_dir):
     assert configuration.check(folder, *options).stdout == f"{folder}/{MAIN}: OK\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can read as somebody else")
+def test_root_reads_as_the_owner_of_the_default_runtime_directory(runtime_dir):
+    """Unless a folder is named that the service does not read."""
+    script = 'mount -t tmpfs none /run; mkdir /run/balancerd; chown 65534:65534 /run/balancerd; exec "$@"'
+    prefix = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-ec", script, "sh"]
+    if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("mount namespaces are not permitted here")
+    told = subprocess.check_output([*prefix, tree.BALANCERD, "--check"], text=True)
+    assert told.startswith(f"as user {pwd.getpwuid(65534).pw_name}, who owns /run/balancerd:\n")
+    done = configuration.check(runtime_dir, prefix=prefix)
+    assert (done.returncode, done.stdout) == (0, "the defaults; there is no file\n")
+
+
 def test_an_empty_object(folder):
     configuration.write(folder, {MAIN: "{}"})
     assert configuration.check(folder).stdout == f"{folder}/{MAIN}: OK\n"

@@ -236,9 +236,9 @@ def test_a_thousand_reloads_leave_nothing_behind(start, folder):
     while (now := descriptors(daemon_.process)) != before:
         assert time.monotonic() < deadline, (before, now)
         time.sleep(0.01)
-    # Less than half a KiB for each: a text or a list that is kept would be more. An allocator may give
-    # out pages that it has not given out before.
-    assert memory_kb(daemon_.process) - memory < N_RELOADS // 4
+    # The configurations themselves, if they were kept, would be 148 KiB. Threads that were born meanwhile
+    # are known, and take some.
+    assert memory_kb(daemon_.process) - memory < 96
     assert daemon_.stop() == 0
 
 
