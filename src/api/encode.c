@@ -46,11 +46,16 @@ static json_int_t usec(nsec_t span)
 
 json_t *encode_cpu(const struct cpu_view *view)
 {
-        return json_pack("{s:i, s:i, s:i, s:i, s:f, s:b, s:f, s:f, s:i, s:f}", "cpu",
-                         (int)view->cpu, "core", (int)view->core, "llc", (int)view->llc, "node",
-                         (int)view->node, "capacity", real(view->capacity), "balanced",
-                         view->balanced, "idle", real(view->idle), "waiting", real(view->waiting),
-                         "threads", (int)view->n_threads, "demand", real(view->demand));
+        json_auto_t *cpu = json_pack("{s:i, s:i, s:i, s:i, s:f, s:b, s:f, s:i, s:f}", "cpu",
+                                     (int)view->cpu, "core", (int)view->core, "llc", (int)view->llc,
+                                     "node", (int)view->node, "capacity", real(view->capacity),
+                                     "balanced", view->balanced, "idle", real(view->idle),
+                                     "threads", (int)view->n_threads, "demand", real(view->demand));
+
+        if (!cpu || (view->has_waiting &&
+                     json_object_set_new(cpu, "waiting", json_real(real(view->waiting))) < 0))
+                return NULL;
+        return json_incref(cpu);
 }
 
 /* What is known of a watched thread alone. */

@@ -106,6 +106,7 @@ int balancer_inspect(const struct balancer *b, struct balancer_state *ret)
 bool balancer_inspect_cpu(const struct balancer *b, unsigned i, struct cpu_view *ret)
 {
         const struct sampler *s = &b->sampler;
+        bool tells_waiting = s->counters.has_run_delay;
         const struct topology_cpu *cpu;
         const struct hot *hot;
 
@@ -120,6 +121,7 @@ bool balancer_inspect_cpu(const struct balancer *b, unsigned i, struct cpu_view 
                 .capacity = cpu->capacity,
                 .balanced = s->cpus[i].balanced,
                 .idle = s->cpus[i].idle,
+                .has_waiting = tells_waiting || !s->cpus[i].balanced,
                 .waiting = s->cpus[i].waited,
         };
         DL_FOREACH (s->threads.hot, hot) {
@@ -127,7 +129,7 @@ bool balancer_inspect_cpu(const struct balancer *b, unsigned i, struct cpu_view 
                         continue;
                 ret->n_threads++;
                 ret->demand += demand_value(&hot->demand);
-                if (!s->counters.has_run_delay)
+                if (!tells_waiting)
                         ret->waiting += demand_wait(&hot->demand);
         }
         return true;

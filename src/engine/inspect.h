@@ -59,8 +59,11 @@ struct cpu_view {
         float capacity;
         bool balanced;
         float idle;
-        float waiting; /* run delay a second: threads that wait for it; where the kernel does not
-                          tell that of CPUs, of the watched threads on it */
+        /* Run delay a second: threads that wait for it. Where the kernel does not tell that of
+         * CPUs, the watched threads are asked, which on a CPU that it balances are not all that
+         * wait. */
+        bool has_waiting;
+        float waiting;
         unsigned n_threads; /* watched, and on it */
         float demand;       /* of those, in CPUs */
 };

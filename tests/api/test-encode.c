@@ -81,21 +81,26 @@ static void test_watched_thread(void **state)
 
 static void test_cpu(void **state)
 {
-        const struct cpu_view view = {.cpu = 5,
-                                      .core = 2,
-                                      .llc = 1,
-                                      .capacity = 0.5F,
-                                      .balanced = true,
-                                      .idle = 0.25F,
-                                      .waiting = 1.5F,
-                                      .n_threads = 3,
-                                      .demand = 2};
+        struct cpu_view view = {.cpu = 5,
+                                .core = 2,
+                                .llc = 1,
+                                .capacity = 0.5F,
+                                .balanced = true,
+                                .idle = 0.25F,
+                                .has_waiting = true,
+                                .waiting = 1.5F,
+                                .n_threads = 3,
+                                .demand = 2};
 
         (void)state;
         assert_json(encode_cpu(&view),
                     "{\"cpu\":5,\"core\":2,\"llc\":1,\"node\":0,\"capacity\":0.5,"
-                    "\"balanced\":true,\"idle\":0.25,\"waiting\":1.5,\"threads\":3,"
-                    "\"demand\":2.0}");
+                    "\"balanced\":true,\"idle\":0.25,\"threads\":3,"
+                    "\"demand\":2.0,\"waiting\":1.5}");
+        view.has_waiting = false;
+        assert_json(encode_cpu(&view),
+                    "{\"cpu\":5,\"core\":2,\"llc\":1,\"node\":0,\"capacity\":0.5,"
+                    "\"balanced\":true,\"idle\":0.25,\"threads\":3,\"demand\":2.0}");
 }
 
 /* Takes out the time, which is the calendar's; it must be near now. */

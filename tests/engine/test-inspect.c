@@ -637,7 +637,12 @@ static void test_cpus_without_schedstat(void **state)
         assert_true(balancer_inspect_cpu(b->balancer, 0, &view));
         assert_true(view.waiting > 1.8F && view.waiting < 2.2F);
         assert_true(balancer_inspect_cpu(b->balancer, 1, &view));
-        assert_true(view.waiting < 0.1F);
+        assert_true(view.has_waiting && view.waiting < 0.1F);
+        machine_set_balanced(b->machine, 0, 1, true);
+        run(b, 2 * SEC);
+        assert_true(balancer_inspect_cpu(b->balancer, 0, &view));
+        assert_true(view.balanced);
+        assert_false(view.has_waiting);
 }
 
 static void test_cpus(void **state)
