@@ -43,5 +43,7 @@ static inline void stage_freep(struct stage **stage)
 int stage_connect(struct stage *stage, const struct peer *peer);
 /* Lets the server do all that it can do now. */
 void stage_run(struct stage *stage);
+/* Puts a decision of the caller's making into the balancer's ring. */
+void stage_add_decision(struct stage *stage, const struct decision *decision);
 /* Lets the machine run until the balancer's next tick, and makes that. */
 void stage_tick(struct stage *stage);

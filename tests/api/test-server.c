@@ -618,6 +618,74 @@ static void test_lists_of_wide_masks(void **state)
         assert_int_equal(n, STAGE_HOGS + STAGE_SLEEPERS);
 }
 
+/* What Explain tells of a thread: how many decisions. */
+static size_t n_explained(struct client *client, pid_t tid)
+{
+        struct varlink_reply reply = {0};
+        char text[128];
+        size_t n;
+
+        (void)snprintf(text, sizeof(text),
+                       "{\"method\":\"io.balancerd.Explain\",\"parameters\":{\"tid\":%d}}", tid);
+        say(client, text);
+        hear(client, &reply);
+        assert_null(reply.error);
+        n = json_array_size(json_object_get(reply.parameters, "decisions"));
+        varlink_reply_done(&reply);
+        return n;
+}
+
+/* A thread's number may have been another's, of whom decisions are still known. */
+static void test_decisions_about_an_earlier_thread_are_not_told(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        const struct decisions *decisions = balancer_decisions(stage->balancer);
+        struct decision decision;
+        size_t n;
+
+        decide(stage);
+        decision = *decisions_get(decisions, decisions_count(decisions) - 1);
+        n = n_explained(&c, decision.tid);
+        assert_true(n > 0);
+        stage_add_decision(stage, &decision);
+        assert_int_equal(n_explained(&c, decision.tid), n + 1);
+        decision.start_ticks++;
+        stage_add_decision(stage, &decision);
+        assert_int_equal(n_explained(&c, decision.tid), n + 1);
+}
+
+/* What the kernel keeps for a client that does not read is bounded, too. */
+static void test_little_waits_in_the_kernel(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        socklen_t size = sizeof(int);
+        int buffer;
+
+        assert_int_equal(getsockopt(stage->server->connections->stream.fd, SOL_SOCKET, SO_SNDBUF,
+                                    &buffer, &size),
+                         0);
+        assert_in_range(buffer, VARLINK_MESSAGE_MAX, 2 * VARLINK_MESSAGE_MAX);
+}
+
+/* Without memory for it a turn comes later, by the timer. */
+static void test_a_turn_that_could_not_be_had_comes_later(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        struct server *server = stage->server;
+
+        stage_run(stage);
+        server_queue(server, server->connections);
+        server->turn = sd_event_source_disable_unref(server->turn);
+        server_wake_by(server, server_now(server));
+        while (server->turns)
+                assert_true(sd_event_run(stage->event, UINT64_MAX) >= 0);
+        say(&c, GET_STATUS);
+        assert_field(&c, "version", false);
+}
+
 /* What does not fit into the socket waits, bounded, and the next call is not read before. */
 static void test_reader_that_does_not_read_is_dropped(void **state)
 {
@@ -989,6 +1057,9 @@ int main(void)
                 TEST(test_subscriber_does_not_lose_what_is_not_for_it),
                 TEST(test_explain_tells_what_the_caller_might_see),
                 TEST(test_lists_of_wide_masks),
+                TEST(test_decisions_about_an_earlier_thread_are_not_told),
+                TEST(test_little_waits_in_the_kernel),
+                TEST(test_a_turn_that_could_not_be_had_comes_later),
                 TEST(test_reader_that_does_not_read_is_dropped),
                 TEST(test_slow_reader_loses_nothing),
                 TEST(test_silent_clients_are_dropped),
