@@ -77,7 +77,7 @@ static int bind_below(int fd, int dir_fd, struct socket_name *ret)
 int socket_listen(int dir_fd, struct socket_name *ret)
 {
         _cleanup_close_ int fd = -1;
-        struct socket_name name;
+        struct socket_name name = {0};
         int r;
 
         r = remove_stale(dir_fd);

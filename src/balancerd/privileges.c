@@ -48,6 +48,7 @@ int privileges_become_owner(const char *path, char ret[static LOGIN_NAME_MAX])
 
         if (geteuid() != 0 || stat(path, &folder) < 0 || folder.st_uid == 0)
                 return 0;
+        /* cppcheck-suppress getpwuidCalled ; no thread has been started */
         user = getpwuid(folder.st_uid);
         r = become(&folder, user ? user->pw_name : NULL);
         if (r < 0)

@@ -59,7 +59,7 @@ static int connect_to(const char *path)
 
         if (strlen(path) >= sizeof(address.sun_path))
                 errx(EXIT_FAILURE, "%s: too long", path);
-        strcpy(address.sun_path, path);
+        memcpy(address.sun_path, path, strlen(path));
         if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 err(EXIT_FAILURE, "%s", path);
         return fd;
