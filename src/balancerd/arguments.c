@@ -146,7 +146,7 @@ static enum mode mode_of(unsigned given)
 {
         if (given & BIT(OPTION_RESTORE))
                 return MODE_RESTORE;
-        return given & BIT(OPTION_CHECK) ? MODE_CHECK : MODE_RUN;
+        return (given & BIT(OPTION_CHECK)) ? MODE_CHECK : MODE_RUN;
 }
 
 static int parse(struct arguments *a, int argc, char **argv)

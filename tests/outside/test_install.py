@@ -25,7 +25,8 @@ def files(root):
 
 
 def own_folders(root):
-    return [path for path in root.rglob("balancerd*") if path.is_dir()]
+    """Below ROOT; a prefix may have the name in it."""
+    return [path for path in root.rglob("*") if path.is_dir() and path.name in ("balancerd", "balancerd.json.d")]
 
 
 def test_uninstall_undoes_install(tmp_path):

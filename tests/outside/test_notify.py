@@ -235,6 +235,7 @@ def test_kept_ledger_restores_where_the_folder_lost_it(start, manager, runtime_d
             path.unlink()
             daemon_ = start(**manager.passing(("ledger", kept)))
             manager.wait_for(READY="1")
+        daemon_.wait_ready()
         assert kills.read_restored("\n".join(daemon_.lines))["restored"] >= 1
         assert victims.judge()[1] == []
         # It keeps the new one, and that alone.
@@ -267,6 +268,7 @@ def test_kept_ledger_stays_while_it_holds_what_cannot_be_given_back(start, manag
                 runtime_dir=own, binary=program, preexec=become_weak, **manager.passing(("ledger", kept))
             )
             manager.wait_for(READY="1")
+            daemon_.wait_ready()
             assert kills.read_restored("\n".join(daemon_.lines))["failed"] == 1
             assert victims.judge()[1] != []
             told = stop(daemon_, manager)
@@ -275,6 +277,7 @@ def test_kept_ledger_stays_while_it_holds_what_cannot_be_given_back(start, manag
             path.unlink()
             strong = start(**manager.passing(("ledger", kept)))
             manager.wait_for(READY="1")
+            strong.wait_ready()
             assert kills.read_restored("\n".join(strong.lines))["restored"] == 1
             assert victims.judge()[1] == []
             stop(strong, manager)
