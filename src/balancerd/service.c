@@ -4,18 +4,14 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <systemd/sd-event.h>
 
 #include "balancerd/news.h"
 #include "balancerd/reload.h"
 #include "balancerd/serving.h"
+#include "balancerd/ticker.h"
 #include "base/log.h"
 #include "engine/balancer.h"
-#include "engine/pace.h"
-
-/* How late a tick may be, so that the kernel can join wake-ups. */
-#define TICK_SLACK_USEC 500U
 
 /* What systemctl(1) and the line of readiness say. */
 struct status {
@@ -40,14 +36,9 @@ struct service {
         struct serving *serving;
         struct news *news;
         sd_event *event;
-        sd_event_source *tick;
-        sd_event_source *domains; /* other CPUs may be balanced; NULL where that is not told */
-        nsec_t next_min_at;       /* no tick is brought forward to before this */
-        /* What ends a quiet time early; NULL where the kernel has no such thing. */
-        sd_event_source *births, *pressure;
+        struct ticker *ticker;
         bool has_signals; /* they are blocked */
         bool refused;     /* the last reload was */
-        int error;        /* what ended the loop */
 };
 
 static void on_decision(const struct decision *decision, void *userdata)
@@ -73,124 +64,6 @@ static void on_housekeeping(const struct cpuset *cpus, void *userdata)
         struct service *service = userdata;
 
         (void)service->kernel->ops->set_affinity(service->kernel, gettid(), cpus);
-}
-
-/* Listens for the end of quiet, or not. */
-static int set_alert(struct service *service, bool alert)
-{
-        sd_event_source *sources[] = {service->births, service->pressure};
-
-        for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
-                int r;
-
-                if (!sources[i])
-                        continue;
-                r = sd_event_source_set_enabled(sources[i], alert ? SD_EVENT_ON : SD_EVENT_OFF);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* A tick that is brought forward may be costly, and whoever makes and removes cgroups can ask for
- * one after the other: they take no larger share of a CPU than others. */
-static void note_cost(struct service *service, nsec_t cost)
-{
-        nsec_t pause = (nsec_t)((double)cost / PACE_SHARE);
-        nsec_t tick = service->config->settings.balance.tick;
-
-        service->next_min_at = service->kernel->ops->now(service->kernel) + MAX(pause, tick);
-}
-
-static int tick(struct service *service)
-{
-        nsec_t began = service->kernel->ops->cpu_time(service->kernel), next_at;
-        int r;
-
-        r = balancer_tick(service->balancer, &next_at);
-        if (r < 0)
-                return log_error_errno(r, "cannot go on sampling");
-        note_cost(service, service->kernel->ops->cpu_time(service->kernel) - began);
-        r = sd_event_source_set_time(service->tick, next_at / NSEC_PER_USEC);
-        if (r < 0)
-                return log_error_errno(r, "cannot set the timer");
-        notify_progress(service->notify, next_at / NSEC_PER_USEC);
-        r = set_alert(service, balancer_is_quiet(service->balancer));
-        if (r >= 0 && service->domains)
-                r = sd_event_source_set_enabled(service->domains, SD_EVENT_ON);
-        return r < 0 ? log_error_errno(r, "cannot wait for the kernel's events") : 0;
-}
-
-/* Ends the loop with an error that has been told. */
-static int fail(struct service *service, int error)
-{
-        service->error = error;
-        return sd_event_exit(service->event, 0);
-}
-
-static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
-{
-        struct service *service = userdata;
-        int r;
-
-        (void)source;
-        (void)usec;
-        r = tick(service);
-        return r < 0 ? fail(service, r) : 0;
-}
-
-/* A thread was born, or threads wait. */
-static int on_alert(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-        (void)fd;
-        (void)revents;
-        return on_tick(source, 0, userdata);
-}
-
-/* As far as may be. */
-static int bring_tick_forward(struct service *service)
-{
-        uint64_t next_usec, min_usec = service->next_min_at / NSEC_PER_USEC;
-        int r;
-
-        r = sd_event_source_get_time(service->tick, &next_usec);
-        if (r < 0)
-                return r;
-        return sd_event_source_set_time(service->tick, MIN(next_usec, min_usec));
-}
-
-/* The next tick looks at the domains, and listens again. */
-static int await_domains(struct service *service)
-{
-        int r;
-
-        balancer_domains_changed(service->balancer);
-        r = sd_event_source_set_enabled(service->domains, SD_EVENT_OFF);
-        return r < 0 ? r : bring_tick_forward(service);
-}
-
-static int on_domains(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-        struct service *service = userdata;
-        int r;
-
-        (void)source;
-        (void)fd;
-        (void)revents;
-        r = await_domains(service);
-        return r < 0 ? fail(service, log_error_errno(r, "cannot set the timer")) : 0;
-}
-
-static int on_reports(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-        struct service *service = userdata;
-        int r;
-
-        (void)source;
-        (void)fd;
-        (void)revents;
-        r = balancer_collect(service->balancer);
-        return r < 0 ? fail(service, log_error_errno(r, "cannot take the mover's reports")) : 0;
 }
 
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -256,9 +129,9 @@ static void apply_settings(struct service *service)
 
         balancer_set_settings(service->balancer, settings);
         serving_configure(service->serving, settings);
-        /* It may have been far off: the tick may be shorter now. Where that fails the settings are
-         * in effect all the same, if later. */
-        r = bring_tick_forward(service);
+        /* The next tick may have been far off. Where that fails the settings are in effect all the
+         * same, if later. */
+        r = ticker_set_tick(service->ticker, settings->balance.tick);
         if (r < 0)
                 (void)log_error_errno(r, "cannot set the timer");
 }
@@ -319,44 +192,6 @@ static int add_signals(struct service *service)
         return 0;
 }
 
-static int add_sources(struct service *service)
-{
-        int fd, r;
-
-        r = sd_event_add_time(service->event, &service->tick, CLOCK_MONOTONIC, 0, TICK_SLACK_USEC,
-                              on_tick, service);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(service->tick, SD_EVENT_ON);
-        if (r < 0)
-                return r;
-        fd = balancer_mover_fd(service->balancer);
-        if (fd >= 0) {
-                r = sd_event_add_io(service->event, NULL, fd, EPOLLIN, on_reports, service);
-                if (r < 0)
-                        return r;
-        }
-        fd = service->kernel->ops->unbalanced_fd(service->kernel);
-        if (fd >= 0) {
-                r = sd_event_add_io(service->event, &service->domains, fd, EPOLLIN, on_domains,
-                                    service);
-                if (r < 0)
-                        return r;
-        }
-        fd = service->kernel->ops->events_fd(service->kernel);
-        if (fd >= 0) {
-                r = sd_event_add_io(service->event, &service->births, fd, EPOLLIN, on_alert,
-                                    service);
-                if (r < 0)
-                        return r;
-        }
-        fd = service->kernel->ops->pressure_fd(service->kernel);
-        if (fd >= 0)
-                return sd_event_add_io(service->event, &service->pressure, fd, EPOLLPRI, on_alert,
-                                       service);
-        return 0;
-}
-
 static int on_reload_call(struct api_fault *ret_fault, void *userdata)
 {
         struct service *service = userdata;
@@ -403,6 +238,18 @@ static int serve(struct service *service, int runtime_fd)
         return serving_new(&service->serving, service->event, &host, &options);
 }
 
+static int make_ticker(struct service *service)
+{
+        const struct ticker_options options = {
+                .kernel = service->kernel,
+                .balancer = service->balancer,
+                .notify = service->notify,
+                .tick = service->config->settings.balance.tick,
+        };
+
+        return ticker_new(&service->ticker, service->event, &options);
+}
+
 static int start(struct service *service, struct ledger *ledger,
                  const struct service_options *options)
 {
@@ -429,7 +276,7 @@ static int start(struct service *service, struct ledger *ledger,
         r = balancer_new(&service->balancer, service->kernel, ledger, &balancer_options);
         if (r < 0)
                 return log_error_errno(r, "cannot start balancing");
-        r = add_sources(service);
+        r = make_ticker(service);
         if (r < 0)
                 return log_error_errno(r, "cannot set up the event loop");
         r = serve(service, options->runtime_fd);
@@ -438,7 +285,7 @@ static int start(struct service *service, struct ledger *ledger,
         r = notify_watch(service->notify, service->event);
         if (r < 0)
                 return log_error_errno(r, "cannot feed the watchdog");
-        return tick(service);
+        return ticker_start(service->ticker);
 }
 
 static int tell_ready(const struct service *service)
@@ -472,7 +319,7 @@ static int run(struct service *service, struct ledger *ledger,
         r = sd_event_loop(service->event);
         if (r < 0)
                 return log_error_errno(r, "the event loop failed");
-        return service->error;
+        return ticker_error(service->ticker);
 }
 
 /* From now on SIGINT and SIGTERM end the process at once, as they do others. Those that came
@@ -505,10 +352,7 @@ int service_run(struct kernel *kernel, struct ledger *ledger, const struct servi
 
         r = run(&service, ledger, options);
         serving_free(TAKE_PTR(service.serving));
-        sd_event_source_unref(service.tick);
-        sd_event_source_unref(service.domains);
-        sd_event_source_unref(service.births);
-        sd_event_source_unref(service.pressure);
+        ticker_free(service.ticker);
         sd_event_unref(service.event);
         if (balancer_free(service.balancer) == -EBUSY) {
                 log_error("a move is stuck in the kernel: \"balancerd --restore\" gives back its "
