@@ -92,7 +92,7 @@ root_level() {
         }
         as_root=(sudo -n)
     fi
-    level "$name" 400 "$folder" "${as_root[@]}" make -C "$folder" check-root
+    level "$name" 900 "$folder" "${as_root[@]}" make -C "$folder" check-root
 }
 
 run_level() {
