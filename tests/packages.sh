@@ -14,7 +14,7 @@ demo_packages=("${build_packages[@]}" python3-minimal libpython3-stdlib)
 test_packages=(
     "${build_packages[@]}" python3 python3-pytest python3-jsonschema libcmocka-dev mandoc procps systemd
     clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck
-    valgrind strace stress-ng rt-tests jq socat
+    git valgrind strace stress-ng rt-tests jq socat
 )
 
 # Those of the named packages that are not installed.

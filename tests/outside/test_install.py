@@ -56,10 +56,14 @@ def built():
     return sorted(set(found))
 
 
-def test_what_is_built_is_ignored():
-    git = ["git", "-c", "safe.directory=*", "-C", tree.SOURCE]
-    if not shutil.which("git") or subprocess.run([*git, "rev-parse"], capture_output=True, check=False).returncode:
-        pytest.skip("these sources are in no repository")
+def test_what_is_built_is_ignored(tmp_path):
+    rules = tree.SOURCE / ".gitignore"
+    if not rules.exists():
+        pytest.skip("a release has no .gitignore")
+    # A repository of its own: a copy of the sources is in none.
+    git = ["git", "-C", tmp_path]
+    subprocess.run([*git, "init", "-q"], check=True)
+    shutil.copy(rules, tmp_path)
     names = built()
     assert {"balancerd", "etc/balancerd.json", "tests/outside/hog"} <= set(names)
     not_ignored = [

@@ -275,20 +275,22 @@ def test_no_call(server, text):
     assert_refused_and_closed(server, text + b"\0")
 
 
-@pytest.mark.parametrize("key", ["method", "more", "oneway", "upgrade", "parameters"])
-@pytest.mark.parametrize("value", ["null", "1", "0", '"true"', "[]", "{}", "true", '"x"'])
+VALUES = ["null", "1", "0", '"true"', "[]", "{}", "true", '"x"']
+# A null is as good as absent for parameters.
+FITTING = {
+    "method": ('"x"', '"true"'),
+    "more": ("true",),
+    "oneway": ("true",),
+    "upgrade": ("true",),
+    "parameters": ("{}", "null"),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key in FITTING for value in VALUES if value not in FITTING[key]]
+)
 def test_wrong_types_at_the_top(server, key, value):
-    """What does not have the type that Varlink gives it is no call. A null is as good as absent for
-    parameters; a flag may be given as it is."""
-    fits = {
-        "method": ('"x"', '"true"'),
-        "more": ("true",),
-        "oneway": ("true",),
-        "upgrade": ("true",),
-        "parameters": ("{}", "null"),
-    }
-    if value in fits[key]:
-        pytest.skip("fits")
+    """What does not have the type that Varlink gives it is no call."""
     other = "" if key == "method" else GET + ","
     assert_refused_and_closed(server, f'{{{other}"{key}":{value}}}\0'.encode())
 

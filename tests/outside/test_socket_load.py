@@ -127,7 +127,8 @@ def test_half_messages_are_bounded(server):
         for one in many:
             one.send(b" " * (varlink.MESSAGE_MAX - 1))
         server.wait_for_samples(2, client)
-        assert server.memory_kb() - before_kb < n * 2 * 64
+        # Twice what was sent, and as much again as an allocator may keep of what grew.
+        assert server.memory_kb() - before_kb < n * 3 * 64
         for one in many:
             one.close()
         return Held(server, client)
