@@ -75,11 +75,12 @@ static int add_row(struct table *table, const json_t *cpu)
         return table_add(table, cells, colour_of(cpu));
 }
 
-static int print(const struct request *request, const json_t *cpus)
+static int print(const struct request *request, struct session *session, const json_t *cpus)
 {
         _cleanup_(table_freep) struct table *table = NULL;
         size_t n = json_array_size(cpus);
 
+        (void)session;
         if (table_new(&table, columns, _COLUMN_MAX) < 0)
                 return tell_no_memory();
         for (size_t i = 0; i < n; i++)
@@ -91,16 +92,5 @@ static int print(const struct request *request, const json_t *cpus)
 
 int verb_cpus(const struct request *request)
 {
-        _cleanup_session_ struct session session = {0};
-        json_auto_t *cpus = NULL;
-        int r;
-
-        r = session_open(&session, request);
-        if (r < 0)
-                return r;
-        r = session_list(&session, "ListCpus", NULL, "cpu", &cpus);
-        if (r < 0)
-                return r;
-        return request->json != JSON_MODE_OFF ? print_json(cpus, request->json)
-                                              : print(request, cpus);
+        return session_query_list(request, "ListCpus", json_object(), "cpu", print);
 }

@@ -55,7 +55,7 @@ static void tell_rest(const struct request *request, size_t n)
         fprintf(stderr, " | less\n");
 }
 
-static void print(const struct request *request, struct session *session, const json_t *decisions)
+static int print(const struct request *request, struct session *session, const json_t *decisions)
 {
         size_t n = json_array_size(decisions);
 
@@ -65,26 +65,10 @@ static void print(const struct request *request, struct session *session, const 
                 tell_none(request, session);
         else if (request->legend)
                 tell_rest(request, n);
+        return 0;
 }
 
 int verb_history(const struct request *request)
 {
-        _cleanup_session_ struct session session = {0};
-        json_auto_t *decisions = NULL;
-        json_t *choice;
-        int r;
-
-        r = session_open(&session, request);
-        if (r < 0)
-                return r;
-        choice = choose(request);
-        if (!choice)
-                return tell_no_memory();
-        r = session_list(&session, "ListDecisions", choice, "decision", &decisions);
-        if (r < 0)
-                return r;
-        if (request->json != JSON_MODE_OFF)
-                return print_json(decisions, request->json);
-        print(request, &session, decisions);
-        return 0;
+        return session_query_list(request, "ListDecisions", choose(request), "decision", print);
 }

@@ -239,3 +239,24 @@ int session_list(struct session *session, const char *method, json_t *parameters
                 *ret = TAKE_PTR(list);
         return r;
 }
+
+int session_query_list(const struct request *request, const char *method, json_t *parameters,
+                       const char *key,
+                       int (*print)(const struct request *request, struct session *session,
+                                    const json_t *list))
+{
+        _cleanup_session_ struct session session = {0};
+        json_auto_t *owned = parameters, *list = NULL;
+        int r;
+
+        if (!owned)
+                return tell_no_memory();
+        r = session_open(&session, request);
+        if (r < 0)
+                return r;
+        r = session_list(&session, method, TAKE_PTR(owned), key, &list);
+        if (r < 0)
+                return r;
+        return request->json != JSON_MODE_OFF ? print_json(list, request->json)
+                                              : print(request, &session, list);
+}

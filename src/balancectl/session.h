@@ -51,3 +51,10 @@ int session_refuse(struct session *session, const struct varlink_reply *reply);
  * thread too, unless PARAMETERS ask for a certain one. */
 int session_list(struct session *session, const char *method, json_t *parameters, const char *key,
                  json_t **ret);
+
+/* All of a command that asks for one such list: as session_query(). That PARAMETERS are NULL is
+ * told as a lack of memory; PRINT may go on asking. */
+int session_query_list(const struct request *request, const char *method, json_t *parameters,
+                       const char *key,
+                       int (*print)(const struct request *request, struct session *session,
+                                    const json_t *list));

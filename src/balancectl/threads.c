@@ -240,29 +240,22 @@ static json_t *choose(const struct request *request)
         return request->all ? json_pack("{sb}", "all", true) : json_object();
 }
 
-int verb_threads(const struct request *request)
+static int print_and_hint(const struct request *request, struct session *session,
+                          const json_t *list)
 {
-        _cleanup_session_ struct session session = {0};
-        json_auto_t *list = NULL;
-        json_t *choice;
         int r;
 
-        r = session_open(&session, request);
-        if (r < 0)
-                return r;
-        choice = choose(request);
-        if (!choice)
-                return tell_no_memory();
-        r = session_list(&session, "ListThreads", choice, "thread", &list);
-        if (r < 0)
-                return r;
-        if (request->json != JSON_MODE_OFF)
-                return print_json(list, request->json);
         r = print(request, list);
         if (r < 0)
                 return r;
         if (json_array_size(list) == 0)
-                tell_none(request, &session);
-        mates_tell(request, &session, json_array_get(list, 0));
+                tell_none(request, session);
+        mates_tell(request, session, json_array_get(list, 0));
         return 0;
+}
+
+int verb_threads(const struct request *request)
+{
+        return session_query_list(request, "ListThreads", choose(request), "thread",
+                                  print_and_hint);
 }
