@@ -218,7 +218,7 @@ def memory_kb(process):
 
 
 def test_a_thousand_reloads_leave_nothing_behind(start, folder):
-    daemon_ = start()
+    daemon_ = start(env=daemon.EXACT_MEMORY)
     good = {MAIN: '{"observe": "all"}', f"{FOLDER}/a.json": "{}"}
     bad = {MAIN: '{"observe": "all"', f"{FOLDER}/a.json": '{"x": 1}'}
     configuration.write(folder, good)

@@ -23,13 +23,10 @@ API = "io.balancerd"
 STATUS = f"{API}.GetStatus"
 INFO = f"{SERVICE}.GetInfo"
 
-# A checker of memory keeps what was freed for a while, to see it used again.
-EXACT = {"ASAN_OPTIONS": "quarantine_size_mb=0:thread_local_quarantine_size_kb=0"}
-
 
 @pytest.fixture
 def server():
-    with served.serving(env=EXACT) as running:
+    with served.serving(env=daemon.EXACT_MEMORY) as running:
         yield running
 
 
