@@ -32,6 +32,6 @@ int ticker_start(struct ticker *ticker);
 /* 0: no tick has failed. */
 int ticker_error(const struct ticker *ticker);
 
-/* Other settings hold: the next tick comes as soon as may be, with TICK between those that are
+/* Other settings hold: the next tick comes as soon as may be, with SHORTEST between those that are
  * brought forward. Returns 0 or a negative errno. */
-int ticker_set_tick(struct ticker *ticker, nsec_t tick);
+int ticker_set_tick(struct ticker *ticker, nsec_t shortest);

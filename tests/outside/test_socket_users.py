@@ -17,7 +17,7 @@ import termios
 import time
 
 import pytest
-from support import hogs, served, tree, varlink
+from support import daemon, hogs, served, tree, varlink
 from support.namespace import in_mount_namespace
 from support.varlink import NOBODY, encode
 
@@ -36,7 +36,7 @@ FOR_ALL = 1024
 
 @pytest.fixture
 def server():
-    with served.serving() as running:
+    with served.serving(env=daemon.EXACT_MEMORY) as running:
         yield running
 
 
