@@ -19,7 +19,8 @@ def test_moves(unbalanced, start_daemon, runtime_dir):
     with monitor(path, "--json=short") as watching:
         assert watching.stderr.readline() == LISTENING
         with stacked(unbalanced) as run_:
-            daemon.wait_line("sched_migrate_task: comm=hog .* why=balance ")
+            # Made, for whatever reason: what else is busy on this machine may come before.
+            daemon.wait_line("sched_migrate_task: comm=hog (?!.*result=)")
             (move, *_others) = [one for one in daemon.moves() if one.made and one.comm == "hog"]
             table = said(run(path, "threads", "-a", str(run_.process.pid), "--no-legend"))
             explained = run(path, "explain", str(move.tid)).stdout
