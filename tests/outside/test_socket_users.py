@@ -448,15 +448,22 @@ def test_monitors_tell_each_user_of_his_own(unbalanced, same_masks, server, nobo
         assert watching[name].receive().parameters == {"ready": True}
     theirs = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     seen = {"root": set(), "nobody": set(), "other": set()}
-    with reachable_hog() as program, observed(unbalanced) as roots, observed(
-        unbalanced, prefix=theirs, program=program
-    ) as nobodys:
-        roots_tids, nobodys_tids = set(roots.told.tids()), set(nobodys.told.tids())
+
+    def watch_until(*pairs):
+        """Until each NAME has seen one of TIDS."""
         deadline = varlink.Deadline()
-        while not (seen["root"] & roots_tids and seen["nobody"] & nobodys_tids):
-            take_decisions(watching["root"], seen["root"])
-            take_decisions(watching["nobody"], seen["nobody"])
+        while not all(seen[name] & tids for name, tids in pairs):
+            for name, _tids in pairs:
+                take_decisions(watching[name], seen[name])
             deadline.check()
+
+    # One after the other: who moves nothing finds the same best moves again and again.
+    with observed(unbalanced) as roots:
+        roots_tids = set(roots.told.tids())
+        watch_until(("root", roots_tids))
+    with reachable_hog() as program, observed(unbalanced, prefix=theirs, program=program) as nobodys:
+        nobodys_tids = set(nobodys.told.tids())
+        watch_until(("root", nobodys_tids), ("nobody", nobodys_tids))
     server.assert_serves()
     take_decisions(watching["other"], seen["other"])
     assert seen["other"] & (roots_tids | nobodys_tids) == set()

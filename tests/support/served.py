@@ -39,13 +39,15 @@ class Served:
         return varlink.Client(self.raw(user), JUDGE.check)
 
     def assert_serves(self, user=None):
-        """Somebody new is served in full."""
+        """Somebody new is served in full, and gone for the daemon too."""
         with self.connect(user) as client:
             assert client.call("org.varlink.service.GetInfo")["interfaces"] == [
                 "org.varlink.service",
                 "io.balancerd",
             ]
             assert client.call("io.balancerd.GetStatus")["pid"] > 0
+            client.raw.shut()
+            assert client.raw.is_closed()
 
     def n_descriptors(self):
         """All that are open; those on threads, which the daemon watches, come and go."""
