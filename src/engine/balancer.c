@@ -154,7 +154,7 @@ int balancer_free(struct balancer *b)
 
 int balancer_prio(const struct kernel_thread *stat)
 {
-        if (stat->policy == SCHED_FIFO || stat->policy == SCHED_RR)
+        if (kernel_thread_is_realtime(stat))
                 return 99 - (int)stat->rt_priority;
         return 120 + stat->nice;
 }

@@ -315,11 +315,6 @@ static int judge_kind(const struct kernel_thread *stat)
         return stat->policy == SCHED_DEADLINE ? VERDICT_DEADLINE : -1;
 }
 
-static bool is_realtime(const struct kernel_thread *stat)
-{
-        return stat->policy == SCHED_FIFO || stat->policy == SCHED_RR;
-}
-
 /* In the order of the flags that watch_flags() gives, each by its own test. */
 static int judge(struct balancer *b, const struct hot *hot, enum verdict *ret)
 {
@@ -332,7 +327,7 @@ static int judge(struct balancer *b, const struct hot *hot, enum verdict *ret)
                 *ret = (enum verdict)kind;
         else if (hot->mask_at == 0 || s->masks.classes[hot->mask_class].n_cpus < 2)
                 *ret = VERDICT_PINNED;
-        else if (is_realtime(&hot->stat) && !s->settings.balance.realtime)
+        else if (kernel_thread_is_realtime(&hot->stat) && !s->settings.balance.realtime)
                 *ret = VERDICT_REALTIME;
         else if (hot->thread->tgid == s->self)
                 *ret = VERDICT_SELF;

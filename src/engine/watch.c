@@ -51,11 +51,6 @@ static float weight_of(const struct kernel_thread *stat)
         return weight;
 }
 
-static bool is_realtime(const struct kernel_thread *stat)
-{
-        return stat->policy == SCHED_FIFO || stat->policy == SCHED_RR;
-}
-
 void sampler_set_cpu(struct sampler *s, struct hot *hot, unsigned cpu)
 {
         const struct topology_cpu *old = &s->topology->cpus[hot->cpu], *new;
@@ -481,7 +476,7 @@ int watch_cold(struct sampler *s, unsigned n)
 unsigned watch_flags(const struct sampler *s, const struct hot *hot)
 {
         const struct kernel_thread *stat = &hot->stat;
-        bool realtime = is_realtime(stat);
+        bool realtime = kernel_thread_is_realtime(stat);
         unsigned flags = 0;
 
         if (hot->runnable)

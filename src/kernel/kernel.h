@@ -68,6 +68,11 @@ struct kernel_thread {
         int policy; /* SCHED_OTHER ... SCHED_EXT */
 };
 
+static inline bool kernel_thread_is_realtime(const struct kernel_thread *thread)
+{
+        return thread->policy == SCHED_FIFO || thread->policy == SCHED_RR;
+}
+
 enum kernel_event_type {
         KERNEL_EVENT_FORK, /* a process or thread was born */
         KERNEL_EVENT_EXEC, /* `tid` runs another program */
