@@ -15,6 +15,7 @@ test_packages=(
     "${build_packages[@]}" python3 python3-pytest python3-jsonschema libcmocka-dev mandoc procps systemd
     clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck
     git valgrind strace stress-ng rt-tests jq socat
+    mmdebstrap e2fsprogs busybox-static cpio
 )
 
 # Those of the named packages that are not installed.

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""In a guest: tells the host what becomes of each test, as a line of JSON on the second serial line.
+
+A test that a guest has nothing for is inapplicable, which is no skip: the reason stands in the table.
+Figures are what a test gives record_property().
+"""
+
+import json
+
+import pytest
+
+LINE = "/dev/ttyS1"
+LIMIT_SEC = 120
+
+
+def tell(event, **values):
+    with open(LINE, "w", encoding="ascii") as line:
+        line.write(json.dumps({"event": event, **values}) + "\n")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "limit(seconds): longer than that and the guest hangs")
+    config.addinivalue_line("markers", "inapplicable(reason): this guest has nothing to be tested")
+
+
+def pytest_collection_finish(session):
+    tell("collected", tests=[item.nodeid for item in session.items])
+
+
+def pytest_collectreport(report):
+    if report.failed:
+        tell("error", text=str(report.longrepr))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    limit = item.get_closest_marker("limit")
+    tell("begin", test=item.nodeid, limit=limit.args[0] if limit else LIMIT_SEC)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    reason = item.get_closest_marker("inapplicable")
+    if reason:
+        pytest.skip("inapplicable: " + reason.args[0])
+
+
+class Verdict:
+    """What the three phases of a test come to."""
+
+    def __init__(self):
+        self.result, self.text, self.seconds, self.figures = "passed", "", 0, {}
+
+    def add(self, report):
+        self.seconds += report.duration
+        self.figures.update(report.user_properties)
+        if report.failed:
+            self.result = "failed"
+            self.text += "\n".join([report.longreprtext, *(f"--- {name}\n{text}" for name, text in report.sections)])
+        elif report.skipped and self.result == "passed":
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+            applicable = not reason.startswith("inapplicable: ")
+            self.result = "skipped" if applicable else "inapplicable"
+            self.text = reason.removeprefix("inapplicable: ")
+
+
+verdicts = {}
+
+
+def pytest_runtest_logreport(report):
+    verdict = verdicts.setdefault(report.nodeid, Verdict())
+    verdict.add(report)
+    if report.when == "teardown":
+        tell(
+            "end",
+            test=report.nodeid,
+            result=verdict.result,
+            text=verdict.text,
+            seconds=round(verdict.seconds, 1),
+            figures=verdict.figures,
+        )

@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs the tests of tests/vm/guest on real kernels with systemd as process 1, in QEMU.
+
+    run.py [--guest NAME] [--machine NAME] [--test FILE[::TEST]] [--long] [--junit FILE]
+    run.py --shell [--guest NAME] [--machine NAME]
+
+GUESTS and MACHINES are those of recipes.py. A test runs on every guest, and on the machines that its
+file names (MACHINES = ("default", "flat")). Each pair of guest and machine is booted once for all
+its tests; where one of them hangs or the guest dies, it has failed, and the rest gets a new boot.
+"""
+
+import argparse
+import ast
+import os
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+
+import emulator  # noqa: E402
+import images  # noqa: E402
+import payload  # noqa: E402
+import recipes  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parents[1]
+COLLECT_LIMIT_SEC = 60
+
+
+@dataclass
+class Result:
+    """What became of a test on a guest."""
+
+    test: str  # FILE::TEST
+    guest: str
+    machine: str
+    result: str  # passed, failed, skipped, inapplicable
+    text: str = ""
+    seconds: float = 0.0
+    figures: dict = field(default_factory=dict)
+
+
+@dataclass
+class Bench:
+    """What all runs have in common."""
+
+    cache: Path
+    emulator: tuple
+    build: Path
+    stage: Path
+    folder: Path
+    long: bool
+    n_runs: int = 0
+
+    def new_folder(self):
+        self.n_runs += 1
+        folder = self.folder / f"run-{self.n_runs}"
+        folder.mkdir()
+        return folder
+
+    def write_payload(self, folder, guest, machine, files):
+        environment = f"export BALANCERD_GUEST={guest} BALANCERD_MACHINE={machine}"
+        environment += f" BALANCERD_LONG={'1' if self.long else ''}\n"
+        path = folder / "payload"
+        payload.write(path, SOURCE, self.build, self.stage, {"environment": environment, **files})
+        return path
+
+
+# Which tests.
+
+
+def machines_of(path):
+    """What a file of tests says in MACHINES."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MACHINES":
+            return ast.literal_eval(node.value)
+    return ("default",)
+
+
+def plan(guests, machine, test):
+    """[(guest, machine, what to run)] by guest. TEST: a file's name without test_ and .py, and a test in it."""
+    stem, separator, name = (test or "").partition("::")
+    files = [path for path in sorted((HERE / "guest").glob("test_*.py")) if not stem or path.stem == f"test_{stem}"]
+    wanted = defaultdict(list)
+    for path in files:
+        for one in machines_of(path):
+            if machine in (None, one):
+                wanted[one].append(f"tests/vm/guest/{path.name}{separator}{name}")
+    return [(guest, one, wanted[one]) for guest in guests for one in recipes.MACHINES if one in wanted]
+
+
+# Running them.
+
+
+def label(nodeid):
+    """A test's name without the folders."""
+    path, _separator, name = nodeid.partition("::")
+    return f"{Path(path).stem.removeprefix('test_')}::{name}"
+
+
+class Session:
+    """All tests of a guest on a machine, in as many boots as it takes."""
+
+    def __init__(self, bench, guest, machine, wanted, tell):
+        self.bench, self.guest, self.machine, self.tell = bench, guest, machine, tell
+        self.image = images.image(bench.cache, guest)
+        self.left = list(wanted)  # files first, then what was not run
+        self.results = []
+
+    def keep(self, test, result, **values):
+        self.results.append(Result(test, self.guest, self.machine, result, **values))
+        self.tell(self.results[-1])
+
+    def fail(self, run, test, why, text=""):
+        said = f"{why}\n{text}\n--- the guest's console\n{run.console()}"
+        self.keep(test, "failed", text=said, seconds=round(run.seconds(), 1))
+
+    def boot(self):
+        """One boot. Returns whether it is worth another one."""
+        folder = self.bench.new_folder()
+        disk = self.bench.write_payload(folder, self.guest, self.machine, {"arguments": "\n".join(self.left) + "\n"})
+        machine = recipes.MACHINES[self.machine]
+        with emulator.Run(self.bench.emulator, self.image, machine, disk, folder) as run:
+            current, collected, limit = None, False, emulator.BOOT_LIMIT_SEC
+            try:
+                while True:
+                    event = run.next_event(limit)
+                    limit = COLLECT_LIMIT_SEC
+                    if event["event"] == "collected":
+                        self.left, collected = event["tests"], True
+                    elif event["event"] == "begin":
+                        current, limit = event["test"], event["limit"]
+                    elif event["event"] == "end":
+                        self.left.remove(event["test"])
+                        current = None
+                        values = {key: event[key] for key in ("text", "seconds", "figures")}
+                        self.keep(label(event["test"]), event["result"], **values)
+                    elif event["event"] == "error":
+                        self.fail(run, "collection", "a test could not be read", event["text"])
+                    elif event["event"] == "done":
+                        break
+            except emulator.Ended as ended:
+                self.fail(run, label(current) if current else "boot", f"the guest failed: {ended}")
+                if current:
+                    self.left.remove(current)
+                return bool(current and self.left)
+            if not collected:
+                self.fail(run, "boot", "no test was begun")
+            elif self.left:
+                self.fail(run, "boot", f"not run: {', '.join(map(label, self.left))}")
+        return False
+
+    def run(self):
+        while self.boot():
+            pass
+        return self.results
+
+
+# Telling what became of them.
+
+
+def show_progress(result):
+    where = f"{result.guest}/{result.machine}"
+    print(f"{where:20} {result.test:60} {result.result:12} {result.seconds:6.1f} s", flush=True)
+
+
+def table(results, guests):
+    """Lines: a test a row, a guest a column."""
+    rows = defaultdict(dict)
+    for one in results:
+        rows[f"{one.test} ({one.machine})"][one.guest] = "not applicable" if one.result == "inapplicable" else one.result
+    width = max(map(len, rows), default=0)
+    yield f"{'test (machine)':{width}}  " + "  ".join(f"{guest:14}" for guest in guests)
+    for name, cells in rows.items():
+        yield f"{name:{width}}  " + "  ".join(f"{cells.get(guest, '-'):14}" for guest in guests)
+
+
+def notes(results):
+    """Lines: why something was not applicable, and figures."""
+    for one in results:
+        if one.result in ("inapplicable", "skipped"):
+            yield f"{one.result}: {one.guest}/{one.machine}: {one.test}: {one.text}"
+    for one in results:
+        for name, value in one.figures.items():
+            yield f"figure: {one.guest}/{one.machine}: {one.test}: {name}: {value}"
+
+
+def write_junit(path, results):
+    """What can be tested, as JUnit has it."""
+    root = ElementTree.Element("testsuite", name="guests")
+    for one in results:
+        if one.result == "inapplicable":
+            continue
+        case = ElementTree.SubElement(
+            root, "testcase", name=f"{one.guest}/{one.machine}: {one.test}", time=str(one.seconds)
+        )
+        if one.result == "failed":
+            printable = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in one.text)
+            ElementTree.SubElement(case, "failure", message="failed").text = printable
+        elif one.result == "skipped":
+            ElementTree.SubElement(case, "skipped", message=one.text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8")
+
+
+def report(results, guests, times, junit):
+    print()
+    for line in (*table(results, guests), "", *notes(results)):
+        print(line)
+    for one in results:
+        if one.result == "failed":
+            print(f"\n--- failed: {one.guest}/{one.machine}: {one.test}\n{one.text}")
+    print("\n" + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
+    kinds = [one.result for one in results]
+    print(", ".join(f"{kinds.count(kind)} {kind}" for kind in ("passed", "failed", "skipped")))
+    if junit:
+        write_junit(junit, results)
+    return 1 if "failed" in kinds or not results else 0
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="runs tests on real kernels", allow_abbrev=False)
+    parser.add_argument("--guest", choices=recipes.GUESTS, action="append")
+    parser.add_argument("--machine", choices=recipes.MACHINES)
+    parser.add_argument("--test", metavar="FILE[::TEST]")
+    parser.add_argument("--long", action="store_true", help="the long set")
+    parser.add_argument("--junit", type=Path)
+    parser.add_argument("--shell", action="store_true", help="no tests: a root shell on the guest's console")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    guests = options.guest or list(recipes.GUESTS)
+    build = Path(os.environ.get("top_builddir", os.getcwd())).resolve()
+    cache = images.cache_folder()
+    with tempfile.TemporaryDirectory(prefix="balancerd-vm-") as place:
+        folder = Path(place)
+        payload.install(build, folder / "stage")
+        bench = Bench(cache, images.emulator(cache), build, folder / "stage", folder, options.long)
+        if options.shell:
+            guest, machine = guests[0], options.machine or "default"
+            image, run = images.image(cache, guest), bench.new_folder()
+            disk = bench.write_payload(run, guest, machine, {"shell": ""})
+            return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, run)
+        results, times, began = [], defaultdict(float), time.monotonic()
+        for guest, machine, wanted in plan(guests, options.machine, options.test):
+            start = time.monotonic()
+            results += Session(bench, guest, machine, wanted, show_progress).run()
+            times[guest] += time.monotonic() - start
+        times["all"] = time.monotonic() - began
+        return report(results, guests, times, options.junit)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except images.Unable as error:
+        sys.exit(f"run.py: {error}")
