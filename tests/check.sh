@@ -11,7 +11,7 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 
 levels=("$@")
 [ $# -gt 0 ] ||
-    levels=(check check-root check-sanitize check-root-sanitize check-valgrind check-lint distcheck)
+    levels=(check check-root check-sanitize check-root-sanitize check-valgrind check-lint distcheck check-vm)
 python=/usr/bin/python3
 child=
 
@@ -82,9 +82,10 @@ build() {
         "$work/source/configure" --enable-werror PYTHON="$python" && make -j"$(nproc)"
 }
 
-# Runs make as root, or says why it cannot.
+# Runs a target of make as root, or says why it cannot.
 root_level() {
-    local name=$1 folder=$2 as_root=()
+    local name=$1 limit=$2 folder=$3 as_root=()
+    shift 3
     if [ "$(id -u)" != 0 ]; then
         sudo -n true 2>/dev/null || {
             skip "$name" "needs root: run it through sudo"
@@ -92,23 +93,31 @@ root_level() {
         }
         as_root=(sudo -n)
     fi
-    level "$name" 900 "$folder" "${as_root[@]}" make -C "$folder" check-root
+    level "$name" "$limit" "$folder" "${as_root[@]}" make -C "$folder" "$@"
+}
+
+# Images stay where the sources are. What ran where is told, and why something did not.
+guests_level() {
+    root_level check-vm 1800 "$work/build" check-vm BALANCERD_VM_CACHE="$source/tests/vm/.cache"
+    [ ! -f "$work/check-vm.log" ] ||
+        awk '/^test \(machine\)/ { told = 1 } /^--- failed/ { told = 0 } told' "$work/check-vm.log"
 }
 
 run_level() {
     local build=$work/build
     case $1 in
     check) level check 300 "$build" make -C "$build" -j"$(nproc)" check ;;
-    check-root) BALANCERD_LONG=1 root_level check-root "$build" ;;
+    check-root) BALANCERD_LONG=1 root_level check-root 900 "$build" check-root ;;
     check-sanitize)
         level check-sanitize 600 "$build/sanitize" make -C "$build" -j"$(nproc)" check-sanitize ;;
     check-root-sanitize)
         if [ -f "$build/sanitize/Makefile" ]; then
-            root_level check-root-sanitize "$build/sanitize"
+            root_level check-root-sanitize 900 "$build/sanitize" check-root
         else
             skip check-root-sanitize "check-sanitize has built nothing"
         fi ;;
     check-valgrind) level check-valgrind 600 "$build" make -C "$build" -j"$(nproc)" check-valgrind ;;
+    check-vm) guests_level ;;
     check-lint) level check-lint 600 "$build" make -C "$build" -j1 check-lint ;;
     distcheck)
         single distcheck 600 make -C "$build" -j"$(nproc)" distcheck \

@@ -12,7 +12,8 @@ copy_sources() {
         tar -c --null --ignore-failed-read -T "$2.list" 2>/dev/null | tar -x -C "$2"
     else
         # The copy has all that was built too, and can undo it by itself.
-        tar -c --exclude=./.git --exclude=./build --exclude='./build[!-]*' . | tar -x -C "$2" &&
+        tar -c --exclude=./.git --exclude=./build --exclude='./build[!-]*' \
+            --exclude=./tests/vm/.cache . | tar -x -C "$2" &&
             { [ ! -f "$2/Makefile" ] || make -s -C "$2" distclean; }
     fi
 }

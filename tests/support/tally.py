@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Counts what the levels of tests/check.sh did.
 
-    tally.py RESULTS level NAME STATUS SECONDS LOG FOLDER   automake's .trs files below FOLDER
+    tally.py RESULTS level NAME STATUS SECONDS LOG FOLDER   what tests left below FOLDER:
+                                                           automake's .trs files, or JUnit alone
     tally.py RESULTS single NAME STATUS SECONDS LOG         a level that is one test
     tally.py RESULTS skip NAME REASON
     tally.py RESULTS summary                                prints what was kept, fails on failures
@@ -99,6 +100,9 @@ def level_cases(level, status, log, folder):
         inside = trs.relative_to(folder)
         if inside.parts[0] != "sanitize":
             found += program_cases(f"{level}: {inside.with_suffix('')}", trs)
+    if not found:  # what automake's harness did not run tells by JUnit alone
+        for junit in sorted(Path(folder).glob("tests/junit/*.xml")):
+            found += junit_cases(f"{level}: {junit.stem}", junit)
     if status != 0 and not any(c["result"] == "failed" for c in found):
         found.append(case(level, "failed", tail(log)))
     if not found:
