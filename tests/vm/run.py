@@ -13,6 +13,7 @@ its tests; where one of them hangs or the guest dies, it has failed, and the res
 import argparse
 import ast
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -224,6 +225,12 @@ def report(results, guests, times, junit):
     return 1 if "failed" in kinds or not results else 0
 
 
+def terminal_size():
+    """Of this terminal, as stty takes it."""
+    columns, lines = shutil.get_terminal_size()
+    return f"rows {lines} cols {columns}\n"
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="runs tests on real kernels", allow_abbrev=False)
     parser.add_argument("--guest", choices=recipes.GUESTS, action="append")
@@ -247,7 +254,7 @@ def main():
         if options.shell:
             guest, machine = guests[0], options.machine or "default"
             image, run = images.image(cache, guest), bench.new_folder()
-            disk = bench.write_payload(run, guest, machine, {"shell": ""})
+            disk = bench.write_payload(run, guest, machine, {"shell": terminal_size()})
             return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, run)
         results, times, began = [], defaultdict(float), time.monotonic()
         for guest, machine, wanted in plan(guests, options.machine, options.test):
