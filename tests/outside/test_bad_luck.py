@@ -25,26 +25,11 @@ NOBODY = [
 ]  # fmt: skip
 
 
-def stacked(arranged, **options):
-    return hogs.Hogs(
-        **{"threads": 4, "stack": arranged.cpus[0], "every_msec": 100, **options},
-        preexec=arranged.join,
-    )
-
-
-def wait_until_spread(run):
-    for tick in range(1, 10 * daemon.PATIENCE_SEC):
-        run.wait_for_ticks(tick)
-        if run.told.spread_usec(2) is not None:
-            return
-    pytest.fail("never spread")
-
-
 def assert_spreads(arranged, daemon_):
     """It still does its job, and gives everything back."""
-    with stacked(arranged) as run:
+    with hogs.stacked(arranged) as run:
         before = run.masks()
-        wait_until_spread(run)
+        run.wait_until_spread()
         assert daemon_.stop() == 0
         assert procfs.changed_masks(before, run.masks()) == []
 
@@ -196,11 +181,11 @@ def test_no_privilege_at_all(unbalanced, same_masks, start_daemon, runtime_dir, 
         pytest.skip("an isolated partition of cgroup v2 is entered by root only")
     os.chown(runtime_dir, 65534, 65534)
     daemon_ = start_daemon(prefix=NOBODY, binary=reachable / "balancerd")
-    with stacked(unbalanced) as roots, hogs.Hogs(
+    with hogs.stacked(unbalanced) as roots, hogs.Hogs(
         prefix=NOBODY, program=reachable / "hog", threads=4, stack=unbalanced.cpus[0], every_msec=100
     ) as own:
         before = {**roots.masks(), **own.masks()}
-        wait_until_spread(own)
+        own.wait_until_spread()
         roots.wait_for_ticks(3)
         assert daemon_.stop() == 0
         told = roots.stop()
@@ -324,9 +309,9 @@ def test_few_descriptors_and_many_threads(unbalanced, same_masks, start_daemon):
                 pytest.skip(f"{n_threads} threads cannot be started here (pids limit?)")
             daemon_ = start_daemon(prefix=["prlimit", "--nofile=1024:1024", "--"])
             wait_until_known(daemon_, n_threads)
-            with stacked(unbalanced) as run:
+            with hogs.stacked(unbalanced) as run:
                 before = run.masks()
-                wait_until_spread(run)
+                run.wait_until_spread()
                 assert len(os.listdir(f"/proc/{daemon_.process.pid}/fd")) <= 1024
                 assert daemon_.stop() == 0
                 assert procfs.changed_masks(before, run.masks()) == []
@@ -377,8 +362,8 @@ def test_processes_that_exit_all_the_time(same_masks, start_daemon):
 def test_foreign_masks_are_not_fought(unbalanced, same_masks, start_daemon):
     """Somebody pins every hog while the daemon balances: their masks stand."""
     daemon_ = start_daemon()
-    with stacked(unbalanced) as run:
-        wait_until_spread(run)
+    with hogs.stacked(unbalanced) as run:
+        run.wait_until_spread()
         for tid in run.told.tids():
             os.sched_setaffinity(tid, {unbalanced.cpus[0]})
         run.wait_for_ticks(len(run.told.work_by_tick()) + 5)
@@ -390,7 +375,7 @@ def test_foreign_masks_are_not_fought(unbalanced, same_masks, start_daemon):
 def test_pinned_threads_stay(unbalanced, same_masks, start_daemon):
     """A mask of one CPU is its owner's word."""
     daemon_ = start_daemon()
-    with stacked(unbalanced, stack=unbalanced.cpus[0], for_msec=1500) as movable:
+    with hogs.stacked(unbalanced, stack=unbalanced.cpus[0], for_msec=1500) as movable:
         pinned = movable.told.tids()[:2]
         for tid in pinned:
             os.sched_setaffinity(tid, {unbalanced.cpus[0]})
@@ -412,9 +397,9 @@ def test_stopped_and_continued(unbalanced, same_masks, start_daemon):
     """A suspended daemon goes on where it was; the clock's jump is no work for it."""
     daemon_ = start_daemon()
     daemon_.process.send_signal(signal.SIGSTOP)
-    with stacked(unbalanced) as run:
+    with hogs.stacked(unbalanced) as run:
         run.wait_for_ticks(5)
         assert run.told.spread_usec(2) is None
         daemon_.process.send_signal(signal.SIGCONT)
-        wait_until_spread(run)
+        run.wait_until_spread()
         assert daemon_.stop() == 0

@@ -9,16 +9,12 @@ from support import hogs, varlink
 from support.balancectl import LISTENING, PATIENCE_SEC, monitor, run, said
 
 
-def stacked(arranged):
-    return hogs.Hogs(threads=4, stack=arranged.cpus[0], every_msec=100, preexec=arranged.join)
-
-
 def test_moves(unbalanced, start_daemon, runtime_dir):
     daemon = start_daemon()
     path = varlink.socket_path(runtime_dir)
     with monitor(path, "--json=short") as watching:
         assert watching.stderr.readline() == LISTENING
-        with stacked(unbalanced) as run_:
+        with hogs.stacked(unbalanced) as run_:
             # Made, for whatever reason: what else is busy on this machine may come before.
             daemon.wait_line("sched_migrate_task: comm=hog (?!.*result=)")
             (move, *_others) = [one for one in daemon.moves() if one.made and one.comm == "hog"]

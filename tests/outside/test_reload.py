@@ -138,16 +138,11 @@ def test_the_log_tells_what_check_tells(start, folder, case):
     assert daemon_.stop() == 0
 
 
-def stacked(arranged):
-    """Four hogs on the first of the CPUs that the kernel leaves alone."""
-    return hogs.Hogs(threads=4, stack=arranged.cpus[0], every_msec=100, preexec=arranged.join)
-
-
 def test_balancing_begins_and_ends_with_reloads(unbalanced, start_daemon, folder):
     """Among hogs that stay where they are until it is said that they shall not."""
     configuration.write(folder, {MAIN: '{"balance": {"unbalanced": false, "stuckThreads": false}}'})
     daemon_ = start_daemon()
-    with stacked(unbalanced) as run:
+    with hogs.stacked(unbalanced) as run:
         run.wait_for_ticks(5)
         assert daemon_.moves() == []
         configuration.write(folder, {MAIN: '{"balance": {"stuckThreads": false}}'})
@@ -157,7 +152,7 @@ def test_balancing_begins_and_ends_with_reloads(unbalanced, start_daemon, folder
     daemon_.process.send_signal(signal.SIGHUP)
     daemon_.wait_line("balance.unbalanced true -> false")
     n_lines = len(daemon_.lines)
-    with stacked(unbalanced) as run:
+    with hogs.stacked(unbalanced) as run:
         run.wait_for_ticks(5)
     assert [line for line in daemon_.lines[n_lines:] if "comm=hog" in line] == []
     assert daemon_.stop() == 0

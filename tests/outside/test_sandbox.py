@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import daemon, hogs, procfs, tree, units, varlink
+from support import hogs, procfs, tree, units, varlink
 
 SERVICE = units.read("balancerd.service")
 UID = 65534
@@ -101,15 +101,9 @@ def test_nothing_is_missing_that_root_has(start_daemon, start, runtime_dir):
 
 def test_moves_the_threads_of_others_and_restores(unbalanced, same_masks, start, sandbox, runtime_dir):
     daemon_ = start()
-    cpus = unbalanced.cpus
-    with hogs.Hogs(threads=4, stack=cpus[0], every_msec=100, preexec=unbalanced.join) as run_:
+    with hogs.stacked(unbalanced) as run_:
         before = run_.masks()
-        for ticks in range(1, 10 * daemon.PATIENCE_SEC):
-            run_.wait_for_ticks(ticks)
-            if run_.told.spread_usec(2) is not None:
-                break
-        else:
-            pytest.fail("never spread")
+        run_.wait_until_spread()
         moved = {move.tid for move in daemon_.moves() if move.made}
         assert moved & set(run_.told.tids()), daemon_.lines
         daemon_.process.kill()

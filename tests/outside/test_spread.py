@@ -10,23 +10,6 @@ import pytest
 from support import daemon, hogs, kills, machine, procfs
 
 
-def stacked(arranged, **options):
-    """Four hogs on the first of the CPUs that the kernel leaves alone."""
-    return hogs.Hogs(
-        **{"threads": 4, "stack": arranged.cpus[0], "every_msec": 100, **options},
-        preexec=arranged.join,
-    )
-
-
-def wait_until_spread(run, daemon_, n_cpus):
-    """Waits until the hogs have seen themselves on N_CPUS CPUs."""
-    for tick in range(1, 10 * daemon.PATIENCE_SEC):
-        run.wait_for_ticks(tick)
-        if run.told.spread_usec(n_cpus) is not None:
-            return
-    pytest.fail("never spread:\n" + "\n".join(daemon_.lines))
-
-
 def wait_for_rotation(arranged, run, daemon_):
     """Waits for threads to take turns, which they do while they do not divide by the CPUs: beside
     somebody else's busy thread it takes one more for that."""
@@ -35,7 +18,7 @@ def wait_for_rotation(arranged, run, daemon_):
             run.wait_for_ticks(len(run.told.work_by_tick()) + 15)
             if any(move.why == "rotate" for move in daemon_.moves()):
                 return
-            more.enter_context(stacked(arranged, threads=1))
+            more.enter_context(hogs.stacked(arranged, threads=1))
     pytest.fail("no rotation:\n" + "\n".join(daemon_.lines))
 
 
@@ -46,16 +29,16 @@ def n_cpus_to_fill(arranged, n_hogs=4):
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_stacked_hogs_are_spread(unbalanced, same_masks, start_daemon, kind):
     daemon_ = start_daemon()
-    with stacked(unbalanced, **{kind: 4}) as run:
+    with hogs.stacked(unbalanced, **{kind: 4}) as run:
         before = run.masks()
-        wait_until_spread(run, daemon_, n_cpus_to_fill(unbalanced))
+        run.wait_until_spread(n_cpus_to_fill(unbalanced))
         assert daemon_.stop() == 0
         assert procfs.changed_masks(before, run.masks()) == []
 
 
 def test_without_the_daemon_they_stay(unbalanced):
     """What makes the other tests mean something: nothing else spreads them."""
-    with stacked(unbalanced, for_msec=1000) as run:
+    with hogs.stacked(unbalanced, for_msec=1000) as run:
         run.wait_for_end()
         assert all(run.told.cpus_of(tid) == [unbalanced.cpus[0]] for tid in run.told.tids())
 
@@ -63,7 +46,7 @@ def test_without_the_daemon_they_stay(unbalanced):
 def test_every_told_move_was_made_and_every_made_move_told(unbalanced, same_masks, start_daemon):
     """The way of each thread by its own account is the way that the log tells."""
     daemon_ = start_daemon("--set", "balance.rotate=300ms")
-    with stacked(unbalanced, threads=2 * len(unbalanced.cpus) - 1, every_msec=200) as run:
+    with hogs.stacked(unbalanced, threads=2 * len(unbalanced.cpus) - 1, every_msec=200) as run:
         daemon_.wait_line("comm=hog .* why=balance ")
         wait_for_rotation(unbalanced, run, daemon_)
         assert daemon_.stop() == 0
@@ -80,7 +63,7 @@ def test_every_told_move_was_made_and_every_made_move_told(unbalanced, same_mask
 
 def test_observing_moves_nothing(unbalanced, same_masks, start_daemon):
     daemon_ = start_daemon("--observe")
-    with stacked(unbalanced) as run:
+    with hogs.stacked(unbalanced) as run:
         line = daemon_.wait_line(r"^would: sched_migrate_task: comm=hog ")
         run.wait_for_ticks(5)
         told = run.stop()
@@ -95,7 +78,7 @@ def test_observing_moves_nothing(unbalanced, same_masks, start_daemon):
 
 def test_balancing_can_be_switched_off(unbalanced, start_daemon):
     daemon_ = start_daemon("--set", "balance.unbalanced=no")
-    with stacked(unbalanced, for_msec=4000) as run:
+    with hogs.stacked(unbalanced, for_msec=4000) as run:
         run.wait_for_end()
         assert all(run.told.cpus_of(tid) == [unbalanced.cpus[0]] for tid in run.told.tids())
     assert daemon_.stop() == 0
@@ -105,8 +88,8 @@ def test_balancing_can_be_switched_off(unbalanced, start_daemon):
 def test_hostile_names(unbalanced, same_masks, start_daemon, name):
     """Whatever a thread calls itself, a move of it is one line of printable text."""
     daemon_ = start_daemon()
-    with stacked(unbalanced, name=name) as run:
-        wait_until_spread(run, daemon_, n_cpus_to_fill(unbalanced))
+    with hogs.stacked(unbalanced, name=name) as run:
+        run.wait_until_spread(n_cpus_to_fill(unbalanced))
         assert daemon_.stop() == 0
         tids = set(run.told.tids())
     lines = [line for line in daemon_.lines if "sched_migrate_task" in line]
@@ -117,7 +100,7 @@ def test_hostile_names(unbalanced, same_masks, start_daemon, name):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(unbalanced, same_masks, start_daemon, number):
     daemon_ = start_daemon()
-    with stacked(unbalanced) as run:
+    with hogs.stacked(unbalanced) as run:
         before = run.masks()
         daemon_.wait_line("^sched_migrate_task: comm=hog ")
         assert daemon_.stop(number) == 0
@@ -127,7 +110,7 @@ def test_a_signal_ends_it_in_order(unbalanced, same_masks, start_daemon, number)
 @pytest.mark.parametrize("after_moves", [0, 1, 2])
 def test_killed_then_restored(unbalanced, same_masks, start_daemon, runtime_dir, after_moves):
     daemon_ = start_daemon()
-    with stacked(unbalanced) as run:
+    with hogs.stacked(unbalanced) as run:
         before = run.masks()
         for n in range(after_moves):
             daemon_.wait_line("^sched_migrate_task: comm=hog ", start=n)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from . import procfs, tree
 
+PATIENCE_SEC = 60
+
 
 @dataclass
 class Report:
@@ -118,6 +120,20 @@ class Hogs:
     def wait_for_ticks(self, count):
         self.wait_for_reports("tick", count * self.n_hogs)
 
+    def wait_until_spread(self, n_cpus=2):
+        """Waits until they have seen themselves on N_CPUS CPUs at once. Returns when that was, in
+        microseconds since the start."""
+        while (spread := self.told.spread_usec(n_cpus)) is None:
+            assert self.seconds() < PATIENCE_SEC, "never spread"
+            if not self.next_line():
+                raise RuntimeError("the hogs ended before they were spread")
+        return spread
+
+    def seconds(self):
+        """How long they have run, by their last report."""
+        reports = self.told.reports["tick"] or self.told.reports["start"]
+        return reports[-1].since_start_usec / 1e6
+
     def wait_for_end(self):
         """Reads all that is left to say. Without for_msec only a signal makes it end."""
         while self.next_line():
@@ -143,6 +159,14 @@ class Hogs:
             self.wait_for_end()
             self.process.stdout.close()
         return self.told
+
+
+def stacked(arranged, **options):
+    """Four hogs on the first of the CPUs that are ARRANGED (machine.Unbalanced)."""
+    return Hogs(
+        **{"threads": 4, "stack": arranged.cpus[0], "every_msec": 100, **options},
+        preexec=arranged.join,
+    )
 
 
 def all_cpus():

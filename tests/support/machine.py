@@ -27,7 +27,7 @@ class Unbalanced:
     """What was arranged."""
 
     cpus: tuple  # in order; the kernel moves nothing between them
-    cgroup: Path = None  # processes must be in it to run there; None: all are already
+    cgroup: Path = None  # processes must be in it to run there
     how: str = ""
     switch: Path = None  # what was written to where there is no cgroup of our own
 
@@ -41,6 +41,8 @@ class Unbalanced:
         """For preexec_fn: moves the calling process to where these CPUs are."""
         if self.cgroup:
             (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
+        else:
+            os.sched_setaffinity(0, self.cpus)
 
 
 def mounts():
@@ -138,29 +140,36 @@ def unbalanced_v1(root, lock_fd):
 
 
 @contextlib.contextmanager
+def partition(parent, cpus, kind="isolated", name="balancerd-tests", inherit=()):
+    """A cgroup of version 2 with CPUS below the cgroup PARENT: a partition, "isolated" or "root", or
+    a "member", which is none."""
+    folder, subtree = parent / name, parent / "cgroup.subtree_control"
+    if not os.access(subtree, os.W_OK):
+        raise Unable(f"{subtree} cannot be written (needs root outside of a container)")
+    steps = [f"rmdir {folder}"]
+    if "cpuset" not in subtree.read_text().split():
+        steps.append(f"{subtree}=-cpuset")
+    with guard(*steps, inherit=inherit):
+        try:
+            subtree.write_text("+cpuset")
+            folder.mkdir()
+            (folder / "cpuset.cpus").write_text(",".join(map(str, cpus)))
+            (folder / "cpuset.cpus.partition").write_text(kind)
+        except OSError as error:
+            raise Unable(f"no partition: {error}") from error
+        state = (folder / "cpuset.cpus.partition").read_text().strip()
+        if state != kind:
+            raise Unable(f"no partition: the kernel says {state!r}")
+        yield Unbalanced(tuple(cpus), folder, f"{kind} in {folder}")
+
+
+@contextlib.contextmanager
 def unbalanced_v2(root, lock_fd):
     cpus = sorted(procfs.parse_list((root / "cpuset.cpus.effective").read_text()))
     if len(cpus) < 3:
         raise Unable("an isolated partition of two CPUs needs a machine of three")
-    subtree = root / "cgroup.subtree_control"
-    if not os.access(subtree, os.W_OK):
-        raise Unable(f"{subtree} cannot be written (needs root outside of a container)")
-    folder = root / "balancerd-tests"
-    steps = [f"rmdir {folder}"]
-    if "cpuset" not in subtree.read_text().split():
-        steps.append(f"{subtree}=-cpuset")
-    with guard(*steps, inherit=(lock_fd,)):
-        try:
-            subtree.write_text("+cpuset")
-            folder.mkdir()
-            (folder / "cpuset.cpus").write_text(",".join(map(str, cpus[1:])))
-            (folder / "cpuset.cpus.partition").write_text("isolated")
-        except OSError as error:
-            raise Unable(f"no isolated partition: {error}") from error
-        state = (folder / "cpuset.cpus.partition").read_text().strip()
-        if state != "isolated":
-            raise Unable(f"no isolated partition: the kernel says {state!r}")
-        yield Unbalanced(tuple(cpus[1:]), folder, f"an isolated partition in {folder}")
+    with partition(root, cpus[1:], inherit=(lock_fd,)) as arranged:
+        yield arranged
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 TESTS = "balancerd-tests"
-PROGRAMS = ("tests/outside/hog", "tests/bench/sleepers")
+PROGRAMS = ("tests/outside/hog", "tests/outside/mover-steps", "tests/bench/sleepers")
 # What the tests' helpers read of the sources.
 SOURCES = ("src/api/io.balancerd.varlink", "src/api/org.varlink.service.varlink")
 

@@ -14,4 +14,6 @@ def clean():
     before = procfs.masks()
     yield
     systemd.reset()
-    assert procfs.changed_masks(before, procfs.masks()) == []
+    changed = procfs.changed_threads(before, procfs.masks())
+    # Of its own threads the kernel forgets the masks when a partition is made and removed.
+    assert [one for one in changed if not procfs.is_kernel_thread(one[0])] == []

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Hogs stacked where the guest's kernel does not balance, and what the running service says of them.
+
+`with hogs.stacked(stacks.isolated()) as run: run.wait_until_spread()`; for the figures of a stack
+that is spread, spread().
+"""
+
+from collections import namedtuple
+from pathlib import Path
+
+from support import hogs, machine, procfs, varlink
+
+SOCKET = "/run/balancerd/io.balancerd"
+
+# How often hogs report: with it grows what figures have too much.
+EVERY_MSEC = 50
+
+
+def connect(check=None):
+    """A connection to the service."""
+    return varlink.Client.connect(SOCKET, check)
+
+
+def status():
+    """How the service is, as GetStatus tells."""
+    with connect() as client:
+        return client.call("io.balancerd.GetStatus")
+
+
+def unbalanced_cpus():
+    """CPUs that the kernel does not balance, as the service says."""
+    return procfs.parse_list(status()["unbalancedCpus"])
+
+
+def made_moves(tids):
+    """The moves of these threads that were made, as the service lists them, the oldest first."""
+    with connect() as client:
+        try:
+            replies = [reply["decision"] for reply in client.more("io.balancerd.ListDecisions")]
+        except varlink.Refused as refused:
+            assert refused.error == "io.balancerd.NoDecisions", refused
+            return []
+    return [one for one in replies if one["tid"] in tids and one.get("result") == "moved"]
+
+
+def isolated():
+    """CPUs isolated at boot (on the machines `isolated` and `nohz`), as machine.Unbalanced."""
+    cpus = procfs.parse_list(Path("/sys/devices/system/cpu/isolated").read_text())
+    return machine.Unbalanced(tuple(sorted(cpus)), how="isolcpus")
+
+
+def partition(cpus=(2, 3), kind="isolated", **options):
+    """`with partition() as arranged`: a cgroup that is removed afterwards, see machine.partition()."""
+    return machine.partition(options.pop("parent", None) or machine.v2_root(), cpus, kind, **options)
+
+
+# SAMPLES: that the service took from before the hogs were started until they told that they are
+# spread. USEC: from their start until they were, by their own account. MOVES: of hogs, until then.
+Spread = namedtuple("Spread", "samples usec moves")
+
+
+def spread(run, before):
+    """Waits until the stacked hogs are spread; BEFORE is the service's status before their start."""
+    usec = run.wait_until_spread()
+    samples = status()["samples"] - before["samples"]
+    return Spread(samples, usec, len(made_moves(run.told.tids())))
+
+
+def spread_anew(arranged):
+    """Stacks hogs under the running service and waits until they are spread; their masks stay."""
+    before = status()
+    with hogs.stacked(arranged, every_msec=EVERY_MSEC) as run:
+        masks = run.masks()
+        found = spread(run, before)
+        assert procfs.changed_masks(masks, run.masks()) == []
+    return found
+
+
+def watch_stacked(run, ticks=20):
+    """Looks on for so many reports of the hogs. Returns whether they all stayed where they began."""
+    run.wait_for_ticks(len(run.told.work_by_tick()) + ticks)
+    return all(len(run.told.cpus_of(tid)) == 1 for tid in run.told.tids())
+
+
+def record(record_property, how, found):
+    """For the table: what SPREAD came to."""
+    record_property(f"{how}: ticks until spread, at most", found.samples)
+    record_property(f"{how}: moves until spread", found.moves)
+    record_property(f"{how}: time until spread [ms]", round(found.usec / 1000))
