@@ -10,11 +10,12 @@ import socket
 import subprocess
 import time
 
-# Of the kernel. lpj: no calibration on each CPU. nmi: what makes a hung guest show where it hangs.
+# Of the kernel. lpj: no calibration on each CPU. nmi, panic_print: what makes a hung guest show where
+# each of its CPUs is.
 COMMAND_LINE = (
     "root=/dev/nvme0n1 rootfstype=ext4 rw console=ttyS0 nokaslr mitigations=off random.trust_cpu=on "
     "audit=0 apparmor=0 selinux=0 cryptomgr.notests raid=noautodetect net.ifnames=0 tsc=reliable "
-    "lpj=10400000 quiet systemd.show_status=0 panic=-1 unknown_nmi_panic"
+    "lpj=10400000 quiet systemd.show_status=0 panic=-1 unknown_nmi_panic panic_print=0x40"
 )
 BOOT_LIMIT_SEC = 240
 NMI_LIMIT_SEC = 15
@@ -94,7 +95,7 @@ class Run:
     def seconds(self):
         return time.monotonic() - self.began
 
-    def console(self, lines=60):
+    def console(self, lines=200):
         """The last lines of the console, and what the emulator has to say."""
         text = ""
         for path in (self.console_path, self.folder / "emulator.log"):
@@ -136,14 +137,14 @@ class Run:
                 self.process.wait(NMI_LIMIT_SEC)
 
 
-def shell(emulator, image, machine, payload, folder):
+def shell(emulator, image, machine, payload, folder, extra=""):
     """A guest whose console is this terminal; Ctrl-A X ends it."""
     command, environment = emulator
     saved = subprocess.run(["stty", "-g"], capture_output=True, text=True, check=False).stdout.strip()
     try:
         return subprocess.run(
             [
-                *command, *options(image, machine, payload, folder),
+                *command, *options(image, machine, payload, folder, extra),
                 "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
                 "-mon", "chardev=console", "-chardev", "null,id=results", "-serial", "chardev:results",
             ],

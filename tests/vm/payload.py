@@ -53,12 +53,19 @@ def add_program(tar, name, stage):
     tar.addfile(info)
 
 
-def write(path, source, build, stage, files):
-    """Makes the disk at PATH; FILES are {name: text} below the folder of the tests."""
+def place(tests):
+    """Where a folder of tests is in a guest."""
+    return f"tests/vm/{tests.name}"
+
+
+def write(path, source, build, stage, tests, files):
+    """Makes the disk at PATH. TESTS: a folder of them; FILES: {name: text} below the folder of the tests."""
     with tarfile.open(path, "w") as tar:
         add_installed(tar, stage)
         for name in ("support", "vm/guest"):
             tar.add(Path(source) / "tests" / name, f"{TESTS}/tests/{name}", filter=of_root)
+        if tests != Path(source) / "tests/vm/guest":
+            tar.add(tests, f"{TESTS}/{place(tests)}", filter=of_root)
         tar.add(Path(source) / "tests/vm/guest/start", f"{TESTS}/start", filter=of_root)
         for name in SOURCES:
             tar.add(Path(source) / name, f"{TESTS}/{name}", filter=of_root)

@@ -3,11 +3,13 @@
 """Runs the tests of tests/vm/guest on real kernels with systemd as process 1, in QEMU.
 
     run.py [--guest NAME] [--machine NAME] [--test FILE[::TEST]] [--long] [--junit FILE]
+           [--folder FOLDER] [--append WORDS]
     run.py --shell [--guest NAME] [--machine NAME]
 
 GUESTS and MACHINES are those of recipes.py. A test runs on every guest, and on the machines that its
 file names (MACHINES = ("default", "flat")). Each pair of guest and machine is booted once for all
 its tests; where one of them hangs or the guest dies, it has failed, and the rest gets a new boot.
+A boot that got on with nothing is the last one: what is left has failed too.
 """
 
 import argparse
@@ -31,7 +33,12 @@ import recipes  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1]
-COLLECT_LIMIT_SEC = 60
+GUEST_TESTS = HERE / "guest"
+
+# For what is not a test: reading them, and getting from one to the next.
+BETWEEN_LIMIT_SEC = 60
+# A guest that is slow, not hung, tells on its console where a test is when its limit is over.
+GRACE_SEC = 5
 
 
 @dataclass
@@ -55,7 +62,9 @@ class Bench:
     emulator: tuple
     build: Path
     stage: Path
-    folder: Path
+    folder: Path  # for what a run needs and leaves
+    tests: Path
+    append: str  # to each kernel's command line
     long: bool
     n_runs: int = 0
 
@@ -69,7 +78,7 @@ class Bench:
         environment = f"export BALANCERD_GUEST={guest} BALANCERD_MACHINE={machine}"
         environment += f" BALANCERD_LONG={'1' if self.long else ''}\n"
         path = folder / "payload"
-        payload.write(path, SOURCE, self.build, self.stage, {"environment": environment, **files})
+        payload.write(path, SOURCE, self.build, self.stage, self.tests, {"environment": environment, **files})
         return path
 
 
@@ -77,22 +86,26 @@ class Bench:
 
 
 def machines_of(path):
-    """What a file of tests says in MACHINES."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    """What a file of tests says in MACHINES. One that cannot be read fails in a guest."""
+    try:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+    except (SyntaxError, ValueError):
+        body = []
+    for node in body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MACHINES":
             return ast.literal_eval(node.value)
     return ("default",)
 
 
-def plan(guests, machine, test):
+def plan(folder, guests, machine=None, test=None):
     """[(guest, machine, what to run)] by guest. TEST: a file's name without test_ and .py, and a test in it."""
     stem, separator, name = (test or "").partition("::")
-    files = [path for path in sorted((HERE / "guest").glob("test_*.py")) if not stem or path.stem == f"test_{stem}"]
+    files = [path for path in sorted(folder.glob("test_*.py")) if not stem or path.stem == f"test_{stem}"]
     wanted = defaultdict(list)
     for path in files:
         for one in machines_of(path):
             if machine in (None, one):
-                wanted[one].append(f"tests/vm/guest/{path.name}{separator}{name}")
+                wanted[one].append(f"{payload.place(folder)}/{path.name}{separator}{name}")
     return [(guest, one, wanted[one]) for guest in guests for one in recipes.MACHINES if one in wanted]
 
 
@@ -101,8 +114,8 @@ def plan(guests, machine, test):
 
 def label(nodeid):
     """A test's name without the folders."""
-    path, _separator, name = nodeid.partition("::")
-    return f"{Path(path).stem.removeprefix('test_')}::{name}"
+    path, separator, name = nodeid.partition("::")
+    return f"{Path(path).stem.removeprefix('test_')}{separator}{name}"
 
 
 class Session:
@@ -111,55 +124,65 @@ class Session:
     def __init__(self, bench, guest, machine, wanted, tell):
         self.bench, self.guest, self.machine, self.tell = bench, guest, machine, tell
         self.image = images.image(bench.cache, guest)
-        self.left = list(wanted)  # files first, then what was not run
+        self.left = list(wanted)  # files first, then tests
+        self.current = None  # the test that runs
+        self.n_settled = 0  # tests of which it is known what became
         self.results = []
 
-    def keep(self, test, result, **values):
-        self.results.append(Result(test, self.guest, self.machine, result, **values))
+    def keep(self, nodeid, result, **values):
+        self.results.append(Result(label(nodeid), self.guest, self.machine, result, **values))
         self.tell(self.results[-1])
 
-    def fail(self, run, test, why, text=""):
+    def fail(self, run, nodeid, why, text=""):
         said = f"{why}\n{text}\n--- the guest's console\n{run.console()}"
-        self.keep(test, "failed", text=said, seconds=round(run.seconds(), 1))
+        self.keep(nodeid, "failed", text=said, seconds=round(run.seconds(), 1))
+
+    def settle(self, nodeid):
+        self.left.remove(nodeid)
+        self.current = None
+        self.n_settled += 1
+
+    def take(self, run, event):
+        """Takes what the guest tells. Returns for how long it may tell nothing then."""
+        kind, limit = event.pop("event"), BETWEEN_LIMIT_SEC
+        if kind == "collected":
+            self.left = event["tests"]
+        elif kind == "unreadable":
+            self.fail(run, event["test"], "it cannot be read", event["text"])
+        elif kind == "begin":
+            self.current, limit = event["test"], event["limit"] + GRACE_SEC
+        elif kind == "end":
+            self.settle(event["test"])
+            self.keep(event.pop("test"), **event)
+        return limit
+
+    def follow(self, run):
+        """Takes all that the guest tells; Ended where it ends before the tests do."""
+        limit = emulator.BOOT_LIMIT_SEC
+        while (event := run.next_event(limit))["event"] != "done":
+            limit = self.take(run, event)
+        if self.left:
+            raise emulator.Ended("pytest has ended")
 
     def boot(self):
-        """One boot. Returns whether it is worth another one."""
+        """One boot. Returns whether it got on with the tests."""
         folder = self.bench.new_folder()
         disk = self.bench.write_payload(folder, self.guest, self.machine, {"arguments": "\n".join(self.left) + "\n"})
-        machine = recipes.MACHINES[self.machine]
-        with emulator.Run(self.bench.emulator, self.image, machine, disk, folder) as run:
-            current, collected, limit = None, False, emulator.BOOT_LIMIT_SEC
+        machine, n_before = recipes.MACHINES[self.machine], self.n_settled
+        with emulator.Run(self.bench.emulator, self.image, machine, disk, folder, self.bench.append) as run:
             try:
-                while True:
-                    event = run.next_event(limit)
-                    limit = COLLECT_LIMIT_SEC
-                    if event["event"] == "collected":
-                        self.left, collected = event["tests"], True
-                    elif event["event"] == "begin":
-                        current, limit = event["test"], event["limit"]
-                    elif event["event"] == "end":
-                        self.left.remove(event["test"])
-                        current = None
-                        values = {key: event[key] for key in ("text", "seconds", "figures")}
-                        self.keep(label(event["test"]), event["result"], **values)
-                    elif event["event"] == "error":
-                        self.fail(run, "collection", "a test could not be read", event["text"])
-                    elif event["event"] == "done":
-                        break
+                self.follow(run)
             except emulator.Ended as ended:
-                self.fail(run, label(current) if current else "boot", f"the guest failed: {ended}")
-                if current:
-                    self.left.remove(current)
-                return bool(current and self.left)
-            if not collected:
-                self.fail(run, "boot", "no test was begun")
-            elif self.left:
-                self.fail(run, "boot", f"not run: {', '.join(map(label, self.left))}")
-        return False
+                self.fail(run, self.current or "boot", f"the guest failed: {ended}")
+                if self.current:
+                    self.settle(self.current)
+        return self.n_settled > n_before
 
     def run(self):
-        while self.boot():
+        while self.left and self.boot():
             pass
+        for test in self.left:
+            self.keep(test, "failed", text="not run: see what became of the boot")
         return self.results
 
 
@@ -192,6 +215,11 @@ def notes(results):
             yield f"figure: {one.guest}/{one.machine}: {one.test}: {name}: {value}"
 
 
+def printable(text):
+    """What XML can hold of it."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
+
+
 def write_junit(path, results):
     """What can be tested, as JUnit has it."""
     root = ElementTree.Element("testsuite", name="guests")
@@ -202,10 +230,9 @@ def write_junit(path, results):
             root, "testcase", name=f"{one.guest}/{one.machine}: {one.test}", time=str(one.seconds)
         )
         if one.result == "failed":
-            printable = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in one.text)
-            ElementTree.SubElement(case, "failure", message="failed").text = printable
+            ElementTree.SubElement(case, "failure", message="failed").text = printable(one.text)
         elif one.result == "skipped":
-            ElementTree.SubElement(case, "skipped", message=one.text)
+            ElementTree.SubElement(case, "skipped", message=printable(one.text))
     path.parent.mkdir(parents=True, exist_ok=True)
     ElementTree.ElementTree(root).write(path, encoding="utf-8")
 
@@ -238,6 +265,8 @@ def arguments():
     parser.add_argument("--test", metavar="FILE[::TEST]")
     parser.add_argument("--long", action="store_true", help="the long set")
     parser.add_argument("--junit", type=Path)
+    parser.add_argument("--folder", type=Path, default=GUEST_TESTS, help="of tests, in place of tests/vm/guest")
+    parser.add_argument("--append", metavar="WORDS", default="", help="for the kernel's command line")
     parser.add_argument("--shell", action="store_true", help="no tests: a root shell on the guest's console")
     return parser.parse_args()
 
@@ -250,14 +279,17 @@ def main():
     with tempfile.TemporaryDirectory(prefix="balancerd-vm-") as place:
         folder = Path(place)
         payload.install(build, folder / "stage")
-        bench = Bench(cache, images.emulator(cache), build, folder / "stage", folder, options.long)
+        bench = Bench(
+            cache, images.emulator(cache), build, folder / "stage", folder,
+            options.folder.resolve(), options.append, options.long,
+        )  # fmt: skip
         if options.shell:
             guest, machine = guests[0], options.machine or "default"
             image, run = images.image(cache, guest), bench.new_folder()
             disk = bench.write_payload(run, guest, machine, {"shell": terminal_size()})
-            return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, run)
+            return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, run, options.append)
         results, times, began = [], defaultdict(float), time.monotonic()
-        for guest, machine, wanted in plan(guests, options.machine, options.test):
+        for guest, machine, wanted in plan(bench.tests, guests, options.machine, options.test):
             start = time.monotonic()
             results += Session(bench, guest, machine, wanted, show_progress).run()
             times[guest] += time.monotonic() - start

@@ -5,12 +5,15 @@ A test that a guest has nothing for is inapplicable, which is no skip: the reaso
 Figures are what a test gives record_property().
 """
 
+import faulthandler
 import json
 
 import pytest
 
-LINE = "/dev/ttyS1"
+LINE, CONSOLE = "/dev/ttyS1", "/dev/ttyS0"
 LIMIT_SEC = 120
+
+console = open(CONSOLE, "w", encoding="ascii")
 
 
 def tell(event, **values):
@@ -29,13 +32,15 @@ def pytest_collection_finish(session):
 
 def pytest_collectreport(report):
     if report.failed:
-        tell("error", text=str(report.longrepr))
+        tell("unreadable", test=report.nodeid, text=str(report.longrepr))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item):
-    limit = item.get_closest_marker("limit")
-    tell("begin", test=item.nodeid, limit=limit.args[0] if limit else LIMIT_SEC)
+    marker = item.get_closest_marker("limit")
+    limit = marker.args[0] if marker else LIMIT_SEC
+    faulthandler.dump_traceback_later(limit, file=console)
+    tell("begin", test=item.nodeid, limit=limit)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -71,6 +76,7 @@ def pytest_runtest_logreport(report):
     verdict = verdicts.setdefault(report.nodeid, Verdict())
     verdict.add(report)
     if report.when == "teardown":
+        faulthandler.cancel_dump_traceback_later()
         tell(
             "end",
             test=report.nodeid,
