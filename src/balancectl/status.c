@@ -133,6 +133,7 @@ static const char *cost_of(const char *source)
                 {"taskstats", "switch counts are read from status files"},
                 {"cgroup", "CPUs count as balanced unless the kernel lists them as isolated"},
                 {"hwloc", "CPUs are taken to be equal and to share a cache"},
+                {"processes", "other users' threads are not seen (hidepid= of /proc)"},
                 {"affinity", "other users' threads are not moved (CAP_SYS_NICE)"},
                 {"realtime", "a move may wait for busy CPUs (CAP_SYS_NICE)"},
         };

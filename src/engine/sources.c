@@ -32,7 +32,11 @@ static const char *describe(enum kernel_source source)
                 return "no cpusets: CPUs are taken to be balanced unless the kernel lists them as "
                        "isolated";
         case KERNEL_HWLOC:
-                return "no topology: CPUs are taken to be equal and to share a cache";
+                return "no topology (/sys/devices/system): CPUs are taken to be equal and to share "
+                       "a cache";
+        case KERNEL_PROCESSES:
+                return "no sight of other users' processes (hidepid= of /proc): only threads of "
+                       "balancerd's own user are balanced";
         case KERNEL_AFFINITY:
                 return "no power over other users' threads (CAP_SYS_NICE): only threads of "
                        "balancerd's own user are moved";
@@ -56,6 +60,7 @@ void sources_probe(struct sources *sources, struct kernel *kernel, bool moves)
 {
         probe(sources, kernel, KERNEL_CGROUP);
         probe(sources, kernel, KERNEL_HWLOC);
+        probe(sources, kernel, KERNEL_PROCESSES);
         if (moves)
                 probe(sources, kernel, KERNEL_AFFINITY);
 }

@@ -46,6 +46,8 @@ const char *kernel_source_to_string(enum kernel_source source)
                 return "cgroup";
         case KERNEL_HWLOC:
                 return "hwloc";
+        case KERNEL_PROCESSES:
+                return "processes";
         case KERNEL_AFFINITY:
                 return "affinity";
         case KERNEL_REALTIME:

@@ -100,10 +100,11 @@ enum kernel_source {
         KERNEL_THREAD_SCHEDSTAT, /* /proc/PID/task/TID/schedstat */
         KERNEL_EVENTS,           /* process events (cn_proc) */
         KERNEL_TASKSTATS,
-        KERNEL_CGROUP,   /* cpuset hierarchy, v1 or v2 */
-        KERNEL_HWLOC,    /* topology */
-        KERNEL_AFFINITY, /* the power to set the affinity of other users' threads */
-        KERNEL_REALTIME, /* SCHED_FIFO for the mover's threads */
+        KERNEL_CGROUP,    /* cpuset hierarchy, v1 or v2 */
+        KERNEL_HWLOC,     /* topology */
+        KERNEL_PROCESSES, /* other users' processes in /proc */
+        KERNEL_AFFINITY,  /* the power to set the affinity of other users' threads */
+        KERNEL_REALTIME,  /* SCHED_FIFO for the mover's threads */
         _KERNEL_SOURCE_MAX,
 };
 
@@ -131,7 +132,8 @@ struct kernel_ops {
         /* The machine. */
         int (*read_topology)(struct kernel *kernel, struct topology **ret);
         /* Whether a source is there without which the other reads go on in silence: 0 or a negative
-         * errno. KERNEL_CGROUP, KERNEL_HWLOC and KERNEL_AFFINITY only; may be NULL. */
+         * errno. KERNEL_CGROUP, KERNEL_HWLOC, KERNEL_PROCESSES and KERNEL_AFFINITY only; may be
+         * NULL. */
         int (*probe)(struct kernel *kernel, enum kernel_source source);
         /* Online CPUs that no load balancer of the kernel serves, from every source there is. */
         int (*read_unbalanced)(struct kernel *kernel, struct cpuset *ret);

@@ -12,6 +12,7 @@
 #include "base/macro.h"
 #include "kernel/affinity.h"
 #include "kernel/cgroup.h"
+#include "kernel/cpulist.h"
 #include "kernel/machine.h"
 #include "kernel/pressure.h"
 #include "kernel/procevents.h"
@@ -220,16 +221,21 @@ static void add_run_delay(struct linux_kernel *l, struct kernel_cpus *cpus)
         }
 }
 
+/* Into l->cpus. */
+static int read_stat(struct linux_kernel *l)
+{
+        int r = read_text(l, l->stat_fd);
+
+        return r < 0 ? r : procstat_parse(l->text.data, l->text.length, l->tick_nsec, &l->cpus);
+}
+
 static int linux_read_cpus(struct kernel *kernel, struct kernel_cpus *ret)
 {
         struct linux_kernel *l = to_linux(kernel);
         struct kernel_cpus swapped;
         int r;
 
-        r = read_text(l, l->stat_fd);
-        if (r < 0)
-                return r;
-        r = procstat_parse(l->text.data, l->text.length, l->tick_nsec, &l->cpus);
+        r = read_stat(l);
         if (r < 0)
                 return r;
         add_run_delay(l, &l->cpus);
@@ -239,11 +245,75 @@ static int linux_read_cpus(struct kernel *kernel, struct kernel_cpus *ret)
         return 0;
 }
 
+static int read_online_from_sys(const struct linux_kernel *l, struct cpuset *ret)
+{
+        return l->sys_fd < 0 ? l->sys_fd : cpulist_read_at(l->sys_fd, PATH_ONLINE, ret);
+}
+
+static int read_online_from_stat(struct linux_kernel *l, struct cpuset *ret)
+{
+        _cleanup_cpuset_ struct cpuset set = {0};
+        int r;
+
+        r = read_stat(l);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < l->cpus.n_ids; i++) {
+                if (!l->cpus.cpus[i].online)
+                        continue;
+                r = cpuset_add(&set, i);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_CPUSET(set);
+        return 0;
+}
+
+/* Where /sys is closed to us, or not there, /proc tells as well. */
+static int read_online(struct linux_kernel *l, struct cpuset *ret)
+{
+        int r = read_online_from_sys(l, ret), q;
+
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        q = read_online_from_stat(l, ret);
+        return q >= 0 || q == -ENOMEM ? q : r;
+}
+
 static int linux_read_topology(struct kernel *kernel, struct topology **ret)
 {
         struct linux_kernel *l = to_linux(kernel);
+        _cleanup_cpuset_ struct cpuset online = {0};
+        int r, q;
 
-        return l->sys_fd < 0 ? l->sys_fd : machine_read(l->sys_fd, l->sys_root, ret);
+        r = l->sys_fd < 0 ? l->sys_fd : machine_read(l->sys_fd, l->sys_root, ret);
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        q = read_online_from_stat(l, &online);
+        if (q == -ENOMEM)
+                return q;
+        return q < 0 ? r : machine_flat(l->sys_fd, &online, ret);
+}
+
+static int probe_topology(const struct linux_kernel *l)
+{
+        _cleanup_cpuset_ struct cpuset online = {0};
+        int r = read_online_from_sys(l, &online);
+
+        return r < 0 ? r : machine_probe(l->sys_root);
+}
+
+/* Process 1 is there in every namespace, and usually another user's. A tree of files in place of
+ * /proc hides nothing. */
+static int probe_processes(const struct linux_kernel *l)
+{
+        struct statfs fs;
+
+        if (fstatfs(l->proc_fd, &fs) < 0)
+                return -errno;
+        if (fs.f_type != PROC_SUPER_MAGIC)
+                return 0;
+        return faccessat(l->proc_fd, "1/stat", R_OK, 0) < 0 ? -errno : 0;
 }
 
 static int linux_probe(struct kernel *kernel, enum kernel_source source)
@@ -251,7 +321,9 @@ static int linux_probe(struct kernel *kernel, enum kernel_source source)
         struct linux_kernel *l = to_linux(kernel);
 
         if (source == KERNEL_HWLOC)
-                return l->sys_fd < 0 ? l->sys_fd : machine_probe(l->sys_root);
+                return probe_topology(l);
+        if (source == KERNEL_PROCESSES)
+                return probe_processes(l);
         if (source == KERNEL_CGROUP)
                 return l->mounts->cpuset.fd >= 0 || l->mounts->unified.fd >= 0 ? 0 : -ENOENT;
         return source == KERNEL_AFFINITY ? affinity_probe() : -EOPNOTSUPP;
@@ -279,19 +351,6 @@ static int read_without_domains(struct linux_kernel *l, struct cpuset *ret)
                 return r;
         *ret = TAKE_CPUSET(set);
         return 0;
-}
-
-static int read_online(const struct linux_kernel *l, struct cpuset *ret)
-{
-        _cleanup_buffer_ struct buffer text = {0};
-        int r;
-
-        if (l->sys_fd < 0)
-                return l->sys_fd;
-        r = buffer_read_at(&text, l->sys_fd, PATH_ONLINE);
-        if (r < 0)
-                return r;
-        return cpuset_parse_list(text.data, text.length, ret);
 }
 
 static int linux_read_unbalanced(struct kernel *kernel, struct cpuset *ret)

@@ -278,8 +278,7 @@ int machine_from_hwloc(struct hwloc_topology *hwloc, int sys_fd, const struct cp
         return r < 0 ? r : topology_new(ret, machine.seeds, machine.n);
 }
 
-/* What is left without hwloc: CPUs that differ in nothing but, where the kernel says so, speed. */
-static int machine_flat(int sys_fd, const struct cpuset *online, struct topology **ret)
+int machine_flat(int sys_fd, const struct cpuset *online, struct topology **ret)
 {
         _cleanup_(machine_done) struct machine machine = {0};
         int cpu, r;

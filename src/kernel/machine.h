@@ -25,6 +25,13 @@ struct hwloc_topology;
  */
 int machine_read(int sys_fd, const char *sys_root, struct topology **ret);
 
+/*
+ * What is left without hwloc: the CPUs of ONLINE, which differ in nothing but, where
+ * SYS_FD/devices/system/cpu/cpuN/cpu_capacity says so (SYS_FD may be negative), speed. Returns 0,
+ * -ENOMEM or -EINVAL (no CPU).
+ */
+int machine_flat(int sys_fd, const struct cpuset *online, struct topology **ret);
+
 /* Whether hwloc can help with that machine_read(): 0, or a negative errno. */
 int machine_probe(const char *sys_root);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "fixture.h"
+#include "sets.h"
 #include "tree.h"
 
 #include <poll.h>
@@ -10,6 +11,8 @@
 #include "kernel/linux.h"
 
 #define TICK_NSEC (NSEC_PER_SEC / (nsec_t)sysconf(_SC_CLK_TCK))
+#define N12       " 0 0 0 0 0 0 0 0 0 0 0 0"
+#define DOMAIN_15 N12 N12 N12 "\n"
 #define STAT                                                                                       \
         "cpu  1 1 1 1 1 1 1 1 0 0\n"                                                               \
         "cpu0 10 0 0 100 1 0 0 0 0 0\n"                                                            \
@@ -243,6 +246,26 @@ static void test_unbalanced_fails_quietly(void **state)
         assert_int_equal(poll(&news, 1, 0), 0);
 }
 
+/* As where only root may look into /sys. */
+static void test_sys_closed(void **state)
+{
+        _cleanup_(topology_freep) struct topology *topology = NULL;
+        _cleanup_cpuset_ struct cpuset unbalanced = {0};
+        _cleanup_(fake_done) struct fake f;
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "proc/stat", STAT);
+        tree_write(&f.tree, "proc/schedstat", SCHEDSTAT "domain0 3" DOMAIN_15);
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_HWLOC), -ENOENT);
+        assert_int_equal(f.kernel->ops->read_topology(f.kernel, &topology), 0);
+        assert_int_equal(topology->n_cpus, 2);
+        assert_int_equal(topology->cpus[0].llc, topology->cpus[1].llc);
+        assert_int_equal(f.kernel->ops->read_unbalanced(f.kernel, &unbalanced), 0);
+        assert_set(&unbalanced, "0");
+}
+
 /* What other reads do without in silence. */
 static void test_probe(void **state)
 {
@@ -255,6 +278,7 @@ static void test_probe(void **state)
         assert_int_equal(fake_open(&f), 0);
         assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_CGROUP), -ENOENT);
         assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_HWLOC), -EOPNOTSUPP);
+        assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_PROCESSES), 0);
         kernel_free(f.kernel);
 
         tree_remove(&f.tree, "proc/self/mountinfo");
@@ -507,6 +531,7 @@ int main(void)
                 cmocka_unit_test(test_pressure_off),
                 cmocka_unit_test(test_unbalanced),
                 cmocka_unit_test(test_unbalanced_fails_quietly),
+                cmocka_unit_test(test_sys_closed),
                 cmocka_unit_test(test_probe),
                 cmocka_unit_test(test_cpuset_unknown),
                 cmocka_unit_test(test_few_descriptors),
