@@ -20,9 +20,9 @@ static bool is_a_service(const char *path)
         return streq(path, BALANCER_CLIENT_PATH) && access("/run/systemd/system", F_OK) == 0;
 }
 
-static void tell_absent(const char *path)
+static void tell_absent(const char *path, int error)
 {
-        fprintf(stderr, "balancerd does not run (%s: %s)%s\n", path, strerror(ENOENT),
+        fprintf(stderr, "balancerd does not run (%s: %s)%s\n", path, strerror(error),
                 is_a_service(path) ? "; start it with: systemctl start balancerd" : "");
 }
 
@@ -36,14 +36,23 @@ static void tell_killed(const char *path)
                 streq(path, BALANCER_CLIENT_PATH) ? "" : " --runtime-dir DIR");
 }
 
+/* The name of systemd's socket stays, and what was killed under systemd is restored behind. */
+static void tell_refused(const char *path)
+{
+        if (is_a_service(path))
+                tell_absent(path, ECONNREFUSED);
+        else
+                tell_killed(path);
+}
+
 static int tell_open_failure(const char *path, int error)
 {
         switch (error) {
         case -ENOENT:
-                tell_absent(path);
+                tell_absent(path, ENOENT);
                 break;
         case -ECONNREFUSED:
-                tell_killed(path);
+                tell_refused(path);
                 break;
         case -EAGAIN:
                 fprintf(stderr, "balancerd takes no connection (%s): it is busy, or it hangs\n",

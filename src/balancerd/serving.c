@@ -71,10 +71,10 @@ static int take_or_make_socket(struct serving *serving, const struct serving_opt
 static void succeed(struct serving *serving, struct notify *notify)
 {
         int old_fd = notify_take_listener(notify);
+        unsigned n = old_fd < 0 ? 0 : server_drain(serving->server, old_fd);
 
-        if (old_fd >= 0)
-                log_info("took %u clients that waited on the socket of an earlier daemon",
-                         server_drain(serving->server, old_fd));
+        if (n > 0)
+                log_info("took %u clients that waited on the socket of an earlier daemon", n);
         if (notify_store_listener(notify, serving->server->fd))
                 serving->removes_name = false;
 }

@@ -196,7 +196,7 @@ SERVICE_HAS = {
     "SystemCallArchitectures": "native",
     "SystemCallErrorNumber": "EPERM",
 }
-SOCKET_HAS = {"FileDescriptorName": "varlink", "SocketMode": "0666", "DirectoryMode": "0755", "RemoveOnStop": "yes"}
+SOCKET_HAS = {"FileDescriptorName": "varlink", "SocketMode": "0666", "DirectoryMode": "0755"}
 
 
 @pytest.mark.parametrize(("key", "value"), SERVICE_HAS.items())
