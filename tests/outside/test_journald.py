@@ -2,26 +2,16 @@
 """The real journal takes what the daemon says, and can do it no harm."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 
 import pytest
-from support import daemon, journald, tree, varlink
-
-NEWS = (tree.SOURCE / "src/balancerd/news.c").read_text()
-LOG = (tree.SOURCE / "src/base/log.h").read_text()
+from support import journald, varlink
+from support.journald import by_id
 
 # With a newline, a code for terminals, a byte that is no UTF-8: the name of a program is free.
 NASTY = b"h\n\x1b[1m\xff"
-
-
-def message_id(kind):
-    return re.search(rf'\[NEWS_{kind}\] = "([0-9a-f]+)"', NEWS)[1]
-
-
-DROPPED = re.search(r'LOG_DROPPED_MESSAGE_ID "([0-9a-f]+)"', LOG)[1]
 
 
 @pytest.fixture
@@ -31,10 +21,6 @@ def journal():
             yield started
     except journald.Unable as error:
         pytest.skip(str(error))
-
-
-def by_id(kind):
-    return f"MESSAGE_ID={message_id(kind)}"
 
 
 def test_start_and_end(journal, start_daemon):
@@ -78,16 +64,9 @@ def test_moves_have_fields(nasty, journal, same_masks, start_daemon):
         moves = [one for one in journal.wait_for(by_id("MOVED")) if one["BALANCERD_TID"] in nasty]
     assert daemon_.stop() == 0
     for move in moves:
-        told = daemon.parse_move(re.sub(r" suppressed=\d+$", "", move["MESSAGE"]))
-        assert told.made
-        assert told.tid == int(move["BALANCERD_TID"])
-        assert told.orig == int(move["BALANCERD_CPU_FROM"]) != int(move["BALANCERD_CPU_TO"]) == told.dest
-        assert (told.why, move["BALANCERD_RESULT"]) == (move["BALANCERD_REASON"], "moved")
-        assert told.comm == r"h\x0a\x1b[1m\xff"
+        assert journald.assert_fields_of_move(move).comm == r"h\x0a\x1b[1m\xff"
         assert move["BALANCERD_COMM"] == NASTY
-        assert move["BALANCERD_PID"] == move["OBJECT_PID"] == move["BALANCERD_TID"]
-        assert int(move["BALANCERD_DURATION_USEC"]) >= 0
-        assert float(move["BALANCERD_GAIN"]) > 0
+        assert move["BALANCERD_PID"] == move["BALANCERD_TID"]
     # By any field, as administrators ask.
     found = journal.entries(f"BALANCERD_TID={moves[0]['BALANCERD_TID']}")
     assert found[0]["MESSAGE"] == moves[0]["MESSAGE"]
@@ -105,10 +84,10 @@ def test_journal_that_stands_still(journal, start_daemon, runtime_dir):
             client.call("org.varlink.service.GetInfo")
         journal.process.send_signal(signal.SIGCONT)
         before = len(journal.wait_for())
-        while not journal.entries(f"MESSAGE_ID={DROPPED}"):
+        while not journal.entries(by_id("DROPPED")):
             daemon_.process.send_signal(signal.SIGUSR1)
             client.call("org.varlink.service.GetInfo")
-        (dropped,) = journal.entries(f"MESSAGE_ID={DROPPED}")
+        (dropped,) = journal.entries(by_id("DROPPED"))
         assert before < 2000
         assert 0 < int(dropped["BALANCERD_DROPPED"]) < 2000
     assert daemon_.stop() == 0

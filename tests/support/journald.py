@@ -11,10 +11,13 @@ without anything to do: start it after whatever has to be waited for.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
+
+from . import daemon, tree
 
 PATIENCE_SEC = 60
 PROGRAM = next((path for path in ("/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald")
@@ -34,6 +37,28 @@ exec sleep infinity
 
 # What systemd.exec(5) sets where standard error goes to the journal.
 BEHIND = 'export JOURNAL_STREAM=$(stat -Lc %d:%i /proc/self/fd/2); exec "$@"'
+
+
+def by_id(kind):
+    """A match for journalctl(1): the events of a kind, as news.c calls it, or of DROPPED lines."""
+    if kind == "DROPPED":
+        text, pattern = (tree.SOURCE / "src/base/log.h").read_text(), r'LOG_DROPPED_MESSAGE_ID "([0-9a-f]+)"'
+    else:
+        text, pattern = (tree.SOURCE / "src/balancerd/news.c").read_text(), rf'\[NEWS_{kind}\] = "([0-9a-f]+)"'
+    return "MESSAGE_ID=" + re.search(pattern, text)[1]
+
+
+def assert_fields_of_move(entry):
+    """The fields of a move that was made say what its line says. Returns the daemon.Move."""
+    told = daemon.parse_move(re.sub(r" suppressed=\d+$", "", entry["MESSAGE"]))
+    assert told.made
+    assert told.tid == int(entry["BALANCERD_TID"])
+    assert told.orig == int(entry["BALANCERD_CPU_FROM"]) != int(entry["BALANCERD_CPU_TO"]) == told.dest
+    assert (told.why, entry["BALANCERD_RESULT"]) == (entry["BALANCERD_REASON"], "moved")
+    assert entry["BALANCERD_PID"] == entry["OBJECT_PID"]
+    assert int(entry["BALANCERD_DURATION_USEC"]) >= 0
+    assert float(entry["BALANCERD_GAIN"]) > 0
+    return told
 
 
 class Unable(Exception):

@@ -10,7 +10,12 @@ from pathlib import Path
 TESTS = "balancerd-tests"
 PROGRAMS = ("tests/outside/hog", "tests/outside/mover-steps", "tests/bench/sleepers")
 # What the tests' helpers read of the sources.
-SOURCES = ("src/api/io.balancerd.varlink", "src/api/org.varlink.service.varlink")
+SOURCES = (
+    "src/api/io.balancerd.varlink",
+    "src/api/org.varlink.service.varlink",
+    "src/balancerd/news.c",
+    "src/base/log.h",
+)
 
 
 def install(build, stage):

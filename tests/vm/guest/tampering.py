@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The daemon caught amid a move: strace(1) tampers with its mover's calls of sched_setaffinity(2)."""
+
+import contextlib
+import subprocess
+import tempfile
+from pathlib import Path
+
+from support import hogs, procfs
+
+from vm.guest import stacks, systemd
+
+# The calls of the mover's thread, in order: before its first move it takes its own place.
+NARROWING, GIVING_BACK = 2, 3
+
+
+def _is_traced(pid):
+    status = [Path(f"/proc/{pid}/task/{tid}/status").read_text(encoding="ascii") for tid in procfs.threads_of(pid)]
+    return all("TracerPid:\t0\n" not in one for one in status)
+
+
+@contextlib.contextmanager
+def tampered(pid, fault, call):
+    """FAULT, as strace has it, happens to each of PID's threads at its CALL."""
+    with tempfile.TemporaryFile() as log:
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-qq", "-p", str(pid), "-e", "trace=sched_setaffinity",
+             "-e", f"inject=sched_setaffinity:{fault}:when={call}"],
+            stdin=subprocess.DEVNULL, stderr=log,
+        )  # fmt: skip
+        try:
+            systemd.wait_for(lambda: _is_traced(pid), "strace")
+            yield
+        finally:
+            tracer.terminate()
+            tracer.wait()
+            log.seek(0)
+            print(log.read().decode())  # pytest shows this where the test failed
+
+
+def narrow(run):
+    """{tid: Thread} of the hogs that may run on one CPU alone."""
+    return {tid: thread for tid, thread in run.masks().items() if len(procfs.parse_list(thread.mask)) == 1}
+
+
+def assert_whole(run):
+    """All hogs, and their parent, may run where they might before."""
+    masks = [procfs.parse_list(thread.mask) for thread in run.masks().values()]
+    assert masks == [set(stacks.isolated().cpus)] * (run.n_hogs + 1)
+
+
+@contextlib.contextmanager
+def stopped_amid_a_move(pid):
+    """The daemon PID stands still, with one of the hogs that are given narrow."""
+    with contextlib.ExitStack() as stack:
+        with tampered(pid, "signal=SIGSTOP", NARROWING):
+            run = stack.enter_context(hogs.stacked(stacks.isolated()))
+            systemd.wait_for(lambda: procfs.state(pid) in "tT" and narrow(run), "a daemon that stands still")
+        yield run
