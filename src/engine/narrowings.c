@@ -286,6 +286,24 @@ static int set_original(struct kernel *kernel, const struct ledger_entry *entry,
         return r;
 }
 
+/* Whether FOUND is what was set, or what the kernel made of it: where none of the CPUs set is left
+ * in its cpuset, a thread gets all that is left there. From 6.2 on the mask that was set is
+ * remembered beside that, and would come back with its CPUs. Returns 1, 0, or a negative errno. */
+static int is_ours(struct kernel *kernel, const struct ledger_entry *entry,
+                   const struct cpuset *found)
+{
+        _cleanup_cpuset_ struct cpuset permitted = {0};
+        int r;
+
+        if (cpuset_equal(found, &entry->set))
+                return 1;
+        r = kernel->ops->read_cpuset(kernel, entry->tgid, entry->tid, &permitted);
+        if (r == -ESRCH || r == -ENOMEM)
+                return r;
+        return r == 0 && cpuset_equal(found, &permitted) &&
+               !cpuset_intersects(&entry->set, &permitted);
+}
+
 int give_back(struct kernel *kernel, const struct ledger_entry *entry, const struct cpuset *all,
               int handle, struct cpuset *ret_found)
 {
@@ -296,15 +314,14 @@ int give_back(struct kernel *kernel, const struct ledger_entry *entry, const str
         if (r <= 0)
                 return r < 0 ? r : GIVEBACK_GONE;
         r = kernel->ops->get_affinity(kernel, entry->tid, &found);
-        if (r == -ESRCH)
-                return GIVEBACK_GONE;
-        if (r < 0)
-                return r;
-        if (!cpuset_equal(&found, &entry->set)) {
+        if (r == 0)
+                r = is_ours(kernel, entry, &found);
+        if (r == 0) {
                 *ret_found = TAKE_CPUSET(found);
                 return GIVEBACK_FOREIGN;
         }
-        r = set_original(kernel, entry, all);
+        if (r > 0)
+                r = set_original(kernel, entry, all);
         if (r == -ESRCH)
                 return GIVEBACK_GONE;
         return r < 0 ? r : GIVEBACK_DONE;

@@ -112,15 +112,16 @@ int copy_origin(struct ledger_entry *entry, const struct ledger_entry *origin);
 enum giveback {
         GIVEBACK_DONE,
         GIVEBACK_GONE,    /* no such thread any more */
-        GIVEBACK_FOREIGN, /* its mask is not what was set: somebody else's stays */
+        GIVEBACK_FOREIGN, /* its mask is somebody else's, and stays */
 };
 
 /*
  * Gives the thread of ENTRY its original mask if it is the same thread (by HANDLE, or by its start
- * time where HANDLE is negative) and has the mask that was set. A mask written by somebody else
- * between that look and the system call, a microsecond, is lost: Linux has no compare-and-set of
- * affinity. ALL is every CPU that there can be (every_cpu). Returns an enum giveback, or a negative
- * errno; RET_FOUND, which the caller owns, is the mask of GIVEBACK_FOREIGN.
+ * time where HANDLE is negative) and has the mask that was set, or all of its cpuset where that has
+ * none of the CPUs set: the kernel does so. A mask written by somebody else between that look and
+ * the system call, a microsecond, is lost: Linux has no compare-and-set of affinity. ALL is every
+ * CPU that there can be (every_cpu). Returns an enum giveback, or a negative errno; RET_FOUND,
+ * which the caller owns, is the mask of GIVEBACK_FOREIGN.
  */
 int give_back(struct kernel *kernel, const struct ledger_entry *entry, const struct cpuset *all,
               int handle, struct cpuset *ret_found);

@@ -485,6 +485,34 @@ static void test_release_finds_a_foreign_mask(void **state)
         assert_mask(thread, "1");
 }
 
+/* The kernel has taken the CPU away, and put all of the cpuset in its place. */
+static void test_release_finds_the_cpuset_without_the_cpu(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "1-2");
+
+        submit(f, MOVER_HOLD, 11, "1-2", 2);
+        assert_result(f, MOVER_MOVED, 0);
+        fake_set_cpuset(f->fake, "0-1,3");
+        fake_thread_set_mask(thread, "0-1,3");
+        run(f, MOVER_RELEASE, MOVER_RELEASED, 0);
+        assert_mask(thread, "1");
+}
+
+/* All of a cpuset that still has the CPU is somebody's choice. */
+static void test_release_finds_the_cpuset_with_the_cpu(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "1-2");
+
+        submit(f, MOVER_HOLD, 11, "1-2", 2);
+        assert_result(f, MOVER_MOVED, 0);
+        fake_set_cpuset(f->fake, "0,2-3");
+        fake_thread_set_mask(thread, "0,2-3");
+        run(f, MOVER_RELEASE, MOVER_FOREIGN, 0);
+        assert_mask(thread, "0,2-3");
+}
+
 static void test_end_releases_holds(void **state)
 {
         struct fixture *f = *state;
@@ -958,6 +986,8 @@ int main(void)
                 TEST(test_ledger_full),
                 TEST(test_hold_and_release),
                 TEST(test_release_finds_a_foreign_mask),
+                TEST(test_release_finds_the_cpuset_without_the_cpu),
+                TEST(test_release_finds_the_cpuset_with_the_cpu),
                 TEST(test_end_releases_holds),
                 TEST(test_child_gets_its_parents_mask),
                 TEST(test_child_of_a_held_thread),

@@ -30,6 +30,7 @@ struct options {
         bool births;        /* look for children all the time */
         uint64_t n_rounds;  /* 0: for ever */
         uint64_t hold_msec; /* between a hold and its release */
+        bool until_told;    /* hold until there is a line to read, too */
         uint64_t n_workers;
         bool sets_only;
         bool restless;
@@ -134,6 +135,9 @@ static void hold_on(const struct driver *driver)
         struct timespec span = {.tv_nsec = (long)(driver->options->hold_msec * NSEC_PER_MSEC)};
 
         (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL);
+        if (driver->options->until_told)
+                for (int c = getchar(); c != '\n' && c != EOF; c = getchar())
+                        ;
 }
 
 static int submit(struct driver *driver, struct mover_request *request, unsigned *n)
@@ -297,6 +301,7 @@ static int run(const struct options *options)
 static const char usage[] = "Usage: mover-steps --runtime-dir=DIR [OPTION]... PID...\n"
                             "  --hold            hold and release; otherwise nudge\n"
                             "  --hold-msec=N     how long to hold (0)\n"
+                            "  --until-told      hold until a line comes on standard input\n"
                             "  --rounds=N        end after so many rounds (1; 0: never)\n"
                             "  --workers=N       of the mover (0: within the call)\n"
                             "  --births          look for children while moving\n"
@@ -314,6 +319,7 @@ static bool parse_options(int argc, char **argv, struct options *ret)
                 {"runtime-dir", required_argument, NULL, 'd'},
                 {"hold", no_argument, NULL, 'h'},
                 {"hold-msec", required_argument, NULL, 'm'},
+                {"until-told", no_argument, NULL, 'u'},
                 {"rounds", required_argument, NULL, 'n'},
                 {"workers", required_argument, NULL, 'w'},
                 {"births", no_argument, NULL, 'c'},
@@ -334,6 +340,8 @@ static bool parse_options(int argc, char **argv, struct options *ret)
                         options.runtime_dir = optarg;
                 else if (c == 'h')
                         options.hold = true;
+                else if (c == 'u')
+                        options.until_told = true;
                 else if (c == 'c')
                         options.births = true;
                 else if (c == 's')

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from . import procfs, tree
 
-PATIENCE_SEC = 60
+PATIENCE_SEC = 120
 
 
 @dataclass
@@ -128,6 +128,19 @@ class Hogs:
             if not self.next_line():
                 raise RuntimeError("the hogs ended before they were spread")
         return spread
+
+    def wait_until_on(self, cpus):
+        """Waits until CPUS are those that they were last on."""
+        where = {}
+        deadline = self.seconds() + PATIENCE_SEC
+        while where != set(cpus):
+            assert self.seconds() < deadline, f"on {where}"
+            self.wait_for_ticks(self.n_ticks() + 1)
+            where = {report.cpu for report in self.told.reports["tick"][-self.n_hogs :]}
+
+    def n_ticks(self):
+        """How often they have reported by now."""
+        return len(self.told.reports["tick"]) // self.n_hogs
 
     def seconds(self):
         """How long they have run, by their last report."""

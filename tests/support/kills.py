@@ -116,6 +116,47 @@ def steps(runtime_dir, *arguments, prefix=()):
     )
 
 
+class Hold:
+    """A mover that holds threads, the first of their process each, until it is told to release them
+    or is killed: `with Hold(runtime_dir, pid) as hold: hold.release()`."""
+
+    def __init__(self, runtime_dir, *pids):
+        command = [MOVER_STEPS, f"--runtime-dir={ledger_dir(runtime_dir)}", "--hold", "--until-told"]
+        self.process = subprocess.Popen(
+            [*command, *map(str, pids)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline() == "begin\n"
+        self.cpus = {}  # {tid: the CPU that it is held on}
+        for _pid in pids:
+            told = self.told()
+            assert (told["what"], told["result"]) == ("hold", "moved"), told
+            self.cpus[int(told["tid"])] = int(told["to"])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def told(self):
+        """The next line: {"what": "hold", "tid": "123", ...}."""
+        what, *pairs = self.process.stdout.readline().split()
+        return {"what": what, **dict(pair.split("=") for pair in pairs)}
+
+    def release(self):
+        """{tid: what became of it, "released" or "foreign"}"""
+        self.process.stdin.close()
+        told = [self.told() for _tid in self.cpus]
+        assert self.process.wait() == 0
+        return {int(one["tid"]): one["result"] for one in told}
+
+    def kill(self):
+        self.process.kill()
+        assert self.process.wait() == -signal.SIGKILL
+
+
 def calls_of(result):
     """How many operations on the kernel a run that lived took."""
     assert result.returncode == 0, result

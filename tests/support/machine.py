@@ -84,6 +84,7 @@ for step; do
         dir=${step#rmdir }
         # The kernel lets go of the last process a moment after it has ended.
         for try in 1 2 3 4 5 6 7 8 9 10; do
+            test -d "$dir" || break
             rmdir "$dir" 2>/dev/null && break
             while read -r pid; do echo "$pid" >"${dir%/*}/cgroup.procs"; done <"$dir/cgroup.procs"
             sleep 0.1

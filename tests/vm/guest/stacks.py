@@ -5,12 +5,20 @@
 that is spread, spread().
 """
 
+import os
 from collections import namedtuple
 from pathlib import Path
 
+import pytest
 from support import hogs, machine, procfs, varlink
 
+from vm.guest import systemd
+
 SOCKET = "/run/balancerd/io.balancerd"
+
+# For tests that wait so: `pytestmark = stacks.PATIENT`.
+PATIENCE_SEC = 180
+PATIENT = pytest.mark.limit(3 * PATIENCE_SEC)
 
 # How often hogs report: with it grows what figures have too much.
 EVERY_MSEC = 50
@@ -30,6 +38,24 @@ def status():
 def unbalanced_cpus():
     """CPUs that the kernel does not balance, as the service says."""
     return procfs.parse_list(status()["unbalancedCpus"])
+
+
+def wait_for(condition, what):
+    """For what takes the service some looks at the machine. In a guest each costs it so much, and more
+    so while others are busy on the host, that it may pause for long before the next; it is asked
+    seldom, for that costs as well."""
+    return systemd.wait_for(condition, what, PATIENCE_SEC, every=0.5)
+
+
+def wait_for_samples(count):
+    """Until the service has looked at the machine so many times more."""
+    wanted = status()["samples"] + count
+    wait_for(lambda: status()["samples"] >= wanted, f"{count} samples")
+
+
+def wait_for_unbalanced(cpus):
+    """Until the service names these CPUs, and no others."""
+    wait_for(lambda: unbalanced_cpus() == set(cpus), f"{cpus} without kernel balancing")
 
 
 def made_moves(tids):
@@ -54,6 +80,11 @@ def partition(cpus=(2, 3), kind="isolated", **options):
     return machine.partition(options.pop("parent", None) or machine.v2_root(), cpus, kind, **options)
 
 
+def set_cpus(arranged, cpus):
+    """Gives the cgroup other CPUs."""
+    (arranged.cgroup / "cpuset.cpus").write_text(",".join(map(str, cpus)) + "\n")
+
+
 # SAMPLES: that the service took from before the hogs were started until they told that they are
 # spread. USEC: from their start until they were, by their own account. MOVES: of hogs, until then.
 Spread = namedtuple("Spread", "samples usec moves")
@@ -76,10 +107,21 @@ def spread_anew(arranged):
     return found
 
 
+def assert_left_alone(run, samples=2):
+    """The service looks on and moves none of the hogs."""
+    wait_for_samples(samples)
+    assert made_moves(run.told.tids()) == []
+
+
 def watch_stacked(run, ticks=20):
     """Looks on for so many reports of the hogs. Returns whether they all stayed where they began."""
-    run.wait_for_ticks(len(run.told.work_by_tick()) + ticks)
+    run.wait_for_ticks(run.n_ticks() + ticks)
     return all(len(run.told.cpus_of(tid)) == 1 for tid in run.told.tids())
+
+
+def masks(tids):
+    """The mask of each, as sets of CPUs."""
+    return [os.sched_getaffinity(tid) for tid in tids]
 
 
 def record(record_property, how, found):

@@ -95,12 +95,12 @@ def wait_for_start(after=0):
     return wait_for(running, f"a daemon after {after}")
 
 
-def wait_for(condition, what):
+def wait_for(condition, what, patience=PATIENCE_SEC, every=0.05):
     """Polls until CONDITION is true; returns what it returned."""
-    deadline = time.monotonic() + PATIENCE_SEC
+    deadline = time.monotonic() + patience
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_SEC} s\n{journal_text()}"
-        time.sleep(0.05)
+        assert time.monotonic() < deadline, f"{what}: not within {patience} s\n{journal_text()}"
+        time.sleep(every)
     return found
 
 
