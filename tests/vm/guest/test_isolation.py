@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """CPUs isolated at boot: the kernel leaves stacked hogs where they are, the service spreads them."""
 
-from support import hogs
+import os
+
+from support import hogs, machine, procfs
 
 from vm.guest import stacks, systemd
 
+pytestmark = stacks.PATIENT
 MACHINES = ("isolated", "nohz")
+BALANCED = {0, 1, 4, 5, 6, 7}
 
 
 def test_without_the_service_they_stay(record_property):
@@ -20,3 +24,49 @@ def test_they_are_spread(record_property):
     arranged = stacks.isolated()
     assert stacks.unbalanced_cpus() == set(arranged.cpus)
     stacks.record(record_property, "isolcpus", stacks.spread_anew(arranged))
+
+
+def test_it_keeps_off_them():
+    """Its own threads may not run there, before and after it has moved others."""
+    systemd.systemctl("start", "balancerd")
+    pid = systemd.main_pid()
+    for _time in range(2):
+        masks = {procfs.comm(tid): os.sched_getaffinity(tid) for tid in procfs.threads_of(pid)}
+        assert all(mask <= BALANCED for mask in masks.values()), masks
+        stacks.spread_anew(stacks.isolated())
+
+
+def test_hogs_on_the_others_are_left_alone():
+    """They are the kernel's, whatever happens beside them."""
+    systemd.systemctl("start", "balancerd")
+    others = machine.Unbalanced((4, 5))
+    with hogs.stacked(others) as left, hogs.stacked(stacks.isolated()) as moved:
+        moved.wait_until_spread()
+        stacks.assert_left_alone(left)
+
+
+def test_an_owner_who_narrows_is_obeyed():
+    """Who wants all hogs on one CPU, while they are balanced, has them there."""
+    systemd.systemctl("start", "balancerd")
+    with hogs.stacked(stacks.isolated()) as run:
+        run.wait_until_spread()
+        tids = run.told.tids()
+        for tid in tids:
+            os.sched_setaffinity(tid, {3})
+        stacks.wait_for_samples(2)
+        assert stacks.masks(tids) == [{3}] * len(tids)
+
+
+def test_an_owner_who_widens_is_obeyed():
+    """Hogs whom their owner had stacked are spread once he lets them, and have the mask he gave."""
+    systemd.systemctl("start", "balancerd")
+    pinned = machine.Unbalanced((3,))
+    with hogs.stacked(pinned) as run:
+        tids = run.told.tids()
+        stacks.assert_left_alone(run)
+        for tid in tids:
+            os.sched_setaffinity(tid, {1, 2, 3})
+        stacks.wait_for(lambda: stacks.made_moves(tids), "a move")
+        run.wait_until_spread()
+        stacks.wait_for_samples(1)
+        assert stacks.masks(tids) == [{1, 2, 3}] * len(tids)
