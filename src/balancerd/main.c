@@ -239,10 +239,14 @@ static int run(const struct arguments *arguments)
 
 static int act(const struct arguments *arguments)
 {
+        int r;
+
         /* Nobody who stops reading what is said ends a process that has masks to give back. */
         (void)signal(SIGPIPE, SIG_IGN);
         log_init(LOG_INFO);
-        return arguments->mode == MODE_RESTORE ? restore_only(arguments) : run(arguments);
+        r = arguments->mode == MODE_RESTORE ? restore_only(arguments) : run(arguments);
+        log_flush();
+        return r;
 }
 
 int main(int argc, char **argv)

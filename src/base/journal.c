@@ -4,9 +4,13 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+#include "base/time.h"
 
 /* With its final NUL. */
 #define FORMATTED_SIZE 1025
@@ -89,4 +93,17 @@ int journal_send(const struct journal *journal, const struct journal_entry *entr
         n = sendto(journal->fd, entry->data, entry->length, MSG_DONTWAIT | MSG_NOSIGNAL,
                    (const struct sockaddr *)&journal->address, sizeof(journal->address));
         return n < 0 ? -errno : 0;
+}
+
+/* There is no waiting for it but by asking. */
+void journal_flush(const struct journal *journal)
+{
+        const struct timespec pause = {.tv_nsec = (long)NSEC_PER_MSEC};
+        int n_left;
+
+        for (unsigned i = 0; i < JOURNAL_FLUSH_MSEC; i++) {
+                if (ioctl(journal->fd, SIOCOUTQ, &n_left) < 0 || n_left == 0)
+                        return;
+                (void)nanosleep(&pause, NULL);
+        }
 }

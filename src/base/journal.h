@@ -47,3 +47,8 @@ void journal_addf(struct journal_entry *entry, const char *name, const char *for
 /* Sends it at once or not at all. Returns 0 or a negative errno: -EAGAIN when the journal does not
  * read, -ENOENT or -ECONNREFUSED when there is none. */
 int journal_send(const struct journal *journal, const struct journal_entry *entry);
+
+/* Waits until the journal has read all that was sent, JOURNAL_FLUSH_MSEC at most. Of a process that
+ * has ended it cannot tell any more which unit it belonged to. */
+void journal_flush(const struct journal *journal);
+#define JOURNAL_FLUSH_MSEC 500U

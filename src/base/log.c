@@ -181,3 +181,9 @@ int log_error_errno(int error, const char *format, ...)
         log_error("%s: %s", line, strerror(-error));
         return error;
 }
+
+void log_flush(void)
+{
+        if (log_target.journal.fd >= 0)
+                journal_flush(&log_target.journal);
+}

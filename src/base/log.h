@@ -36,6 +36,9 @@ void log_fields(int level, struct journal_entry *fields, const char *line);
 /* The same without a name in front anywhere: a line of a form that other programs read. */
 void log_record(int level, struct journal_entry *fields, const char *line);
 
+/* Before the process ends: as journal_flush() says. */
+void log_flush(void);
+
 #define log_error(...)   log_line(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_notice(...)  log_line(LOG_NOTICE, __VA_ARGS__)

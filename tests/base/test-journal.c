@@ -8,6 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -260,6 +264,44 @@ static void test_target_is_chosen(void **state)
         close(fds[1]);
 }
 
+struct reader {
+        struct fixture *f;
+        atomic_bool has_read;
+};
+
+/* It has something to do before, as journals have. */
+static void *read_late(void *userdata)
+{
+        struct reader *reader = userdata;
+        struct pollfd journal = {.fd = reader->f->fd, .events = POLLIN};
+
+        (void)poll(&journal, 1, -1);
+        for (unsigned i = 0; i < N_LINES; i++)
+                (void)sched_yield();
+        atomic_store(&reader->has_read, receive(reader->f));
+        return NULL;
+}
+
+static void test_last_line_is_read_before_the_end(void **state)
+{
+        struct reader reader = {.f = *state};
+        pthread_t thread;
+
+        assert_int_equal(pthread_create(&thread, NULL, read_late, &reader), 0);
+        log_info("the last");
+        log_flush();
+        assert_true(atomic_load(&reader.has_read));
+        assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* And nobody is waited for for ever. */
+static void test_end_beside_a_journal_that_does_not_read(void **state)
+{
+        (void)state;
+        log_info("the last");
+        log_flush();
+}
+
 #define with_a_journal(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -274,6 +316,8 @@ int main(void)
                 with_a_journal(test_journal_that_is_started_anew),
                 with_a_journal(test_errors),
                 with_a_journal(test_target_is_chosen),
+                with_a_journal(test_last_line_is_read_before_the_end),
+                with_a_journal(test_end_beside_a_journal_that_does_not_read),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
