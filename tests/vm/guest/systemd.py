@@ -112,9 +112,14 @@ def cursor():
 
 
 def entries(since, *matches):
-    """[{field: value}] of what stands in the journal after SINCE."""
-    text = run("journalctl", "--no-pager", "-o", "json", "--all", "--after-cursor", since, *matches, check=False)
-    return [json.loads(line) for line in text.splitlines()]
+    """[{field: value}] of what stands in the journal after SINCE and has each "FIELD=value" of MATCHES.
+
+    Given to journalctl of systemd 252 together with a cursor, matches would cost the first entry.
+    """
+    text = run("journalctl", "--no-pager", "-o", "json", "--all", "--after-cursor", since, check=False)
+    pairs = [match.split("=", 1) for match in matches]
+    found = map(json.loads, text.splitlines())
+    return [entry for entry in found if all(entry.get(key) == value for key, value in pairs)]
 
 
 def wait_for_entries(since, *matches, count=1):

@@ -127,6 +127,18 @@ def test_every_feature_works_so(record_property):
     record_property("exposure with every feature on [of 10]", score)
 
 
+def test_hidden_processes_are_no_matter():
+    """Whatever the machine's /proc hides: systemd mounts one for the service."""
+    since = systemd.cursor()
+    systemd.run("mount", "-o", "remount,hidepid=2", "/proc")
+    try:
+        systemd.systemctl("start", "balancerd")
+        assert int(systemd.told(since, "READY")["BALANCERD_THREADS"]) > 50
+        assert missing(since) == []
+    finally:
+        systemd.run("mount", "-o", "remount,hidepid=off", "/proc")
+
+
 def test_hidden_processes_are_named_once():
     """With hidepid=2 (which ProtectProc= makes of /proc) it sees its own threads alone, and goes on."""
     since = systemd.cursor()
