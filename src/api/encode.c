@@ -113,20 +113,13 @@ static bool add_result(json_t *object, const struct decision *decision)
                set(object, "durationUSec", json_integer(usec(decision->took)));
 }
 
-/* AT, CLOCK_MONOTONIC, as the calendar has it. */
-static nsec_t realtime_of(nsec_t at)
+json_t *encode_decision(const struct decision *decision, nsec_t made_at)
 {
-        return clock_now_nsec(CLOCK_REALTIME) - clock_now_nsec(CLOCK_MONOTONIC) + at;
-}
-
-json_t *encode_decision(const struct decision *decision)
-{
-        json_auto_t *object =
-                json_pack("{s:I, s:i, s:i, s:o, s:i, s:i, s:i, s:s}", "timeUSec",
-                          usec(realtime_of(decision->at)), "tid", (int)decision->tid, "pid",
-                          (int)decision->tgid, "comm", encode_comm(decision->comm), "priority",
-                          decision->prio, "from", (int)decision->from, "to", (int)decision->to,
-                          "reason", move_reason_to_string(decision->reason));
+        json_auto_t *object = json_pack(
+                "{s:I, s:i, s:i, s:o, s:i, s:i, s:i, s:s}", "timeUSec", usec(made_at), "tid",
+                (int)decision->tid, "pid", (int)decision->tgid, "comm", encode_comm(decision->comm),
+                "priority", decision->prio, "from", (int)decision->from, "to", (int)decision->to,
+                "reason", move_reason_to_string(decision->reason));
 
         if (!object ||
             (decision->chain > 0 && !set(object, "chain", json_integer(decision->chain))) ||

@@ -20,5 +20,6 @@ json_t *encode_cpu(const struct cpu_view *view);
 json_t *encode_thread(const struct thread_view *view, nsec_t now);
 /* No longer than this, as text. */
 #define ENCODED_DECISION_MAX 512U
-json_t *encode_decision(const struct decision *decision);
+/* MADE_AT: CLOCK_REALTIME. */
+json_t *encode_decision(const struct decision *decision, nsec_t made_at);
 json_t *encode_notice(const struct notice *notice);

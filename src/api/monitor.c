@@ -89,14 +89,17 @@ static int tell_decision(struct subscription *s, const struct decisions *decisio
         uint64_t n_lost = skip_lost(&s->n_decisions, decisions_count(decisions), DECISIONS_MAX);
         struct connection *connection = s->connection;
         const struct decision *decision;
+        nsec_t made_at;
 
         if (n_lost > 0)
                 return tell_lost(s, n_lost);
         decision = decisions_get(decisions, s->n_decisions++);
         if (!server_shows(connection->server, &connection->peer, decision->uid))
                 return 0;
+        made_at = server_realtime(connection->server, decision->at);
         return connection_reply(connection,
-                                json_pack("{s:o}", "decision", encode_decision(decision)), true);
+                                json_pack("{s:o}", "decision", encode_decision(decision, made_at)),
+                                true);
 }
 
 static int tell_notice(struct subscription *s)

@@ -18,6 +18,8 @@
 #define ACCEPT_AGAIN (NSEC_PER_SEC)
 /* A shortage that comes again within this time is still the same, and was told. */
 #define SHORTAGE_OVER (60 * NSEC_PER_SEC)
+/* The clock was set if it is off by more; otherwise it is kept right, or we were kept waiting. */
+#define CLOCK_STEADY (10 * NSEC_PER_MSEC)
 /* Notices of dropped clients: so many at once, and one more in that time. */
 #define NOTICES_AT_ONCE 10
 #define NOTICE_EVERY    (10 * NSEC_PER_SEC)
@@ -36,6 +38,34 @@ nsec_t server_now(const struct server *server)
 
         (void)sd_event_now(server->event, CLOCK_MONOTONIC, &usec);
         return usec * NSEC_PER_USEC;
+}
+
+/* What CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. Between two readings of one the thread may have
+ * lost its CPU: of some tries the quickest counts. */
+static nsec_t read_ahead(void)
+{
+        nsec_t ahead = 0, quickest = NSEC_INFINITY;
+
+        for (unsigned i = 0; i < 3; i++) {
+                nsec_t before = clock_now_nsec(CLOCK_MONOTONIC);
+                nsec_t realtime = clock_now_nsec(CLOCK_REALTIME);
+                nsec_t took = clock_now_nsec(CLOCK_MONOTONIC) - before;
+
+                if (took < quickest) {
+                        quickest = took;
+                        ahead = realtime - before;
+                }
+        }
+        return ahead;
+}
+
+nsec_t server_realtime(struct server *server, nsec_t at)
+{
+        nsec_t ahead = read_ahead();
+
+        if (MAX(ahead, server->ahead) - MIN(ahead, server->ahead) > CLOCK_STEADY)
+                server->ahead = ahead;
+        return server->ahead + at;
 }
 
 bool server_shows_all(const struct server *server, const struct peer *caller)
@@ -369,7 +399,8 @@ int server_new(struct server **ret, sd_event *event, int fd, const struct api_ho
         server->settings = *settings;
         json_object_seed(0); /* reads a file: not within a call, with no descriptors left */
         server->pid = getpid();
-        server->started_at = clock_now_nsec(CLOCK_REALTIME);
+        server->started_at = clock_now_nsec(CLOCK_MONOTONIC);
+        server->ahead = read_ahead();
         server->timer_at = NSEC_INFINITY;
         server->notices_left = NOTICES_AT_ONCE;
         server->notices_at = server_now(server);

@@ -59,7 +59,8 @@ struct server {
         sd_event *event;
         struct api_host host;
         struct api_settings settings;
-        nsec_t started_at; /* CLOCK_REALTIME */
+        nsec_t started_at; /* CLOCK_MONOTONIC */
+        nsec_t ahead;      /* CLOCK_REALTIME of CLOCK_MONOTONIC: server_realtime() */
         pid_t pid;         /* its own */
 
         int fd; /* listening */
@@ -102,6 +103,9 @@ void server_configure(struct server *server, const struct api_settings *settings
 
 /* The time that the loop has, CLOCK_MONOTONIC. */
 nsec_t server_now(const struct server *server);
+/* AT, CLOCK_MONOTONIC, as the calendar has it now (CLOCK_REALTIME): always the same, and in the
+ * same order, until the clock is set. */
+nsec_t server_realtime(struct server *server, nsec_t at);
 /* CPU time that an event took whose work began at BEGAN, CLOCK_THREAD_CPUTIME_ID. */
 nsec_t server_cost(nsec_t began);
 /* Looks at all connections at AT, CLOCK_MONOTONIC, at the latest, or a little later. */

@@ -225,11 +225,14 @@ static json_t *encode_decisions(const struct connection *connection, const struc
 
         while (number-- > 0 && json_array_size(array) < n) {
                 const struct decision *decision = decisions_get(decisions, number);
+                nsec_t made_at;
 
                 if (!decision)
                         break;
-                if (concerns(decision, view, connection) &&
-                    json_array_insert_new(array, 0, encode_decision(decision)) < 0)
+                if (!concerns(decision, view, connection))
+                        continue;
+                made_at = server_realtime(connection->server, decision->at);
+                if (json_array_insert_new(array, 0, encode_decision(decision, made_at)) < 0)
                         return NULL;
         }
         return json_incref(array);

@@ -131,7 +131,7 @@ static void test_observed_decision(void **state)
         };
 
         (void)state;
-        assert_json(without_time(encode_decision(&decision)),
+        assert_json(without_time(encode_decision(&decision, clock_now_nsec(CLOCK_REALTIME))),
                     "{\"tid\":11,\"pid\":10,\"comm\":\"hog\",\"priority\":120,\"from\":1,\"to\":2,"
                     "\"reason\":\"balance\",\"gain\":0.5,\"loadFrom\":2.0,\"loadTo\":0.0}");
 }
@@ -159,7 +159,7 @@ static void test_failed_decision(void **state)
         };
 
         (void)state;
-        assert_json(without_time(encode_decision(&decision)),
+        assert_json(without_time(encode_decision(&decision, clock_now_nsec(CLOCK_REALTIME))),
                     "{\"tid\":11,\"pid\":10,\"comm\":\"hog\",\"priority\":120,\"from\":1,\"to\":2,"
                     "\"reason\":\"chain\",\"chain\":7,\"gain\":0.5,\"loadFrom\":2.0,"
                     "\"loadTo\":0.0,\"voluntarySwitches\":3,\"involuntarySwitches\":4,"
@@ -192,7 +192,7 @@ static void test_longest_decision(void **state)
 
         (void)state;
         memset(decision.comm, '\n', sizeof(decision.comm));
-        object = encode_decision(&decision);
+        object = encode_decision(&decision, clock_now_nsec(CLOCK_REALTIME));
         text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(6));
         assert_non_null(text);
         assert_in_range(strlen(text), 400, ENCODED_DECISION_MAX - 1);
