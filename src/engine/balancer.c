@@ -140,6 +140,9 @@ int balancer_free(struct balancer *b)
 
         if (!b)
                 return 0;
+        /* What was under way is told, too. */
+        if (b->mover && mover_stop(b->mover) == 0)
+                (void)balancer_collect(b);
         r = mover_free(b->mover);
         if (b->sampler.kernel)
                 sampler_done(&b->sampler);

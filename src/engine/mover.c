@@ -584,13 +584,18 @@ static void close_handles(struct mover *mover)
                         close_handle(mover, n);
 }
 
+int mover_stop(struct mover *mover)
+{
+        return pool_stop(mover->pool);
+}
+
 int mover_free(struct mover *mover)
 {
         int r;
 
         if (!mover)
                 return 0;
-        r = pool_stop(mover->pool);
+        r = mover_stop(mover);
         widen_all(mover, false);
         if (r < 0)
                 return r;

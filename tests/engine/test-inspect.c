@@ -318,6 +318,30 @@ static void test_times_that_stay(void **state)
         assert_verdict(b, 2, VERDICT_CANDIDATE);
 }
 
+/* A move that was made, and that the event loop has not heard of when it ends. */
+static void test_what_was_under_way_at_the_end_is_told(void **state)
+{
+        struct bench *b = *state;
+        struct mover_request request = {.kind = MOVER_NUDGE};
+        unsigned n_told;
+
+        make_ledger(b);
+        add_hogs(b, 4, 0);
+        start(b, 2 * SEC);
+        n_told = b->n_told;
+        assert_true(n_told > 0);
+        request.tgid = b->last.tgid;
+        request.tid = b->last.tid;
+        request.start_ticks = b->last.start_ticks;
+        request.from = b->last.from;
+        request.to = b->last.to;
+        b->balancer->flights[0] = (struct flight){.used = true, .decision = b->last};
+        assert_int_equal(mover_submit(b->balancer->mover, &request), 0);
+        assert_int_equal(balancer_free(TAKE_PTR(b->balancer)), 0);
+        assert_int_equal(b->n_told, n_told + 1);
+        assert_int_equal(b->last.result, MOVER_MOVED);
+}
+
 static void test_switched_off(void **state)
 {
         struct bench *b = *state;
@@ -677,6 +701,7 @@ int main(void)
                 TEST(test_masks_of_one_cpu),
                 TEST(test_kinds_that_stay),
                 TEST(test_times_that_stay),
+                TEST(test_what_was_under_way_at_the_end_is_told),
                 TEST(test_switched_off),
                 TEST(test_switched_off_for_stuck_threads),
                 TEST(test_settings_may_change),
