@@ -107,7 +107,7 @@ def spread_anew(arranged):
     return found
 
 
-def assert_left_alone(run, samples=2):
+def assert_left_alone(run, samples=1):
     """The service looks on and moves none of the hogs."""
     wait_for_samples(samples)
     assert made_moves(run.told.tids()) == []
