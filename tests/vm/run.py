@@ -98,9 +98,10 @@ def machines_of(path):
 
 
 def plan(folder, guests, machine=None, test=None):
-    """[(guest, machine, what to run)] by guest. TEST: a file's name without test_ and .py, and a test in it."""
+    """[(guest, machine, what to run)] by guest. TEST: a file's name without test_ and .py, or a
+    pattern of such names, and a test in it."""
     stem, separator, name = (test or "").partition("::")
-    files = [path for path in sorted(folder.glob("test_*.py")) if not stem or path.stem == f"test_{stem}"]
+    files = [path for path in sorted(folder.glob("test_*.py")) if not stem or path.match(f"test_{stem}.py")]
     wanted = defaultdict(list)
     for path in files:
         for one in machines_of(path):

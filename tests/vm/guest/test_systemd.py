@@ -113,7 +113,7 @@ def test_the_watchdog_restarts_what_stands_still():
     assert (restored["BALANCERD_RESTORED"], restored["_PID"] in (str(pid), str(after))) == ("1", False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=lambda one: one.name)
 def test_signals_by_hand(number):
     """SIGHUP is a reload that systemd sees; SIGINT an end in order, after which nothing is restarted."""
     systemd.systemctl("start", "balancerd")

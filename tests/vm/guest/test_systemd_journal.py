@@ -77,7 +77,7 @@ def test_moves_that_are_not_made():
         assert (failed["BALANCERD_RESULT"], failed["BALANCERD_ERROR"]) == ("invalid", "EINVAL")
     systemd.systemctl("restart", "balancerd")
     pid = systemd.main_pid()
-    with tampering.tampered(pid, "delay_exit=3000000", tampering.NARROWING), hogs.stacked(stacks.isolated()):
+    with tampering.tampered(pid, "delay_exit=60000000", tampering.NARROWING), hogs.stacked(stacks.isolated()):
         systemd.told(since, "STUCK")
     systemd.systemctl("restart", "balancerd")
     pid = systemd.main_pid()
@@ -118,5 +118,10 @@ def test_a_journal_that_stands_still():
                 one.call("org.varlink.service.GetInfo")
         finally:
             os.kill(journal_pid, signal.SIGCONT)
-        os.kill(pid, signal.SIGUSR1)
+
+        def is_told():
+            os.kill(pid, signal.SIGUSR1)  # with the next line that the journal takes
+            return systemd.entries(since, journald.by_id("DROPPED"))
+
+        systemd.wait_for(is_told, "what was lost")
         assert int(systemd.told(since, "DROPPED")["BALANCERD_DROPPED"]) > 0

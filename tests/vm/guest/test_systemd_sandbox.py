@@ -54,7 +54,7 @@ def test_systemd_knows_every_line():
 
 
 def test_every_line_is_what_systemd_goes_by():
-    lines = [(key, value) for key, value in lines_of_unit() if key not in ("SystemCallFilter",)]
+    lines = [(key, value) for key, value in lines_of_unit() if key != "SystemCallFilter"]
     systemd.systemctl("start", "balancerd")
     shown = systemd.properties(*(CALLED.get(key, key) for key, _value in lines))
     assert len(lines) > 40
@@ -80,7 +80,7 @@ def test_the_process_is_confined():
     assert re.search(rf"^Max locked memory +{32 << 20} +{32 << 20} ", limits, re.M)
     assert Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="ascii") == "-500\n"
     seen = Path(f"/proc/{pid}/root")
-    for path in (".", "etc", "sys", "sys/fs/cgroup", "proc/sys", "home", "usr", "dev"):
+    for path in (".", "etc", "proc/sys", "home", "usr", "dev"):
         assert os.statvfs(seen / path).f_flag & os.ST_RDONLY, path
     assert not os.statvfs(seen / "run/balancerd").f_flag & os.ST_RDONLY
     assert os.listdir(seen / "home") == os.listdir(seen / "tmp") == []

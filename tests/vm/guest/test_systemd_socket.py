@@ -10,6 +10,8 @@ from support import balancectl, varlink
 
 from vm.guest import stacks, systemd
 
+MACHINES = ("isolated",)
+
 UNITS = (systemd.SERVICE, systemd.SOCKET)
 
 
