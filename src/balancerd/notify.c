@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/escape.h"
@@ -20,6 +23,12 @@
 
 struct notify {
         bool has_manager;
+        /* A socket to the manager, kept so that it is told without a descriptor to spare:
+         * sd_notify(3) opens one each time. -1: its address is none that is known here, or there is
+         * no manager. */
+        int manager_fd;
+        struct sockaddr_un manager;
+        socklen_t manager_length;
         /* Passed, and not taken yet; -1: none. The socket unit's come before what is stored. */
         int listener_fd, old_listener_fd, ledger_fd;
         sd_event_source *watchdog; /* NULL: the service has none */
@@ -48,11 +57,56 @@ static bool is_ledger(int fd)
         return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* As sd_notify(3) reads $NOTIFY_SOCKET. */
+static void open_manager(struct notify *n)
+{
+        const char *path = getenv("NOTIFY_SOCKET");
+        size_t length = path ? strlen(path) : 0;
+
+        if (length < 2 || length >= sizeof(n->manager.sun_path) || !strchr("/@", *path))
+                return;
+        n->manager.sun_family = AF_UNIX;
+        memcpy(n->manager.sun_path, path, length + 1);
+        n->manager_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+        if (*path == '@') {
+                n->manager.sun_path[0] = '\0';
+                n->manager_length--;
+        }
+        n->manager_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+static void tell(const struct notify *n, const char *state)
+{
+        if (!n->has_manager)
+                return;
+        if (n->manager_fd < 0)
+                (void)sd_notify(false, state);
+        else
+                (void)sendto(n->manager_fd, state, strlen(state), MSG_NOSIGNAL,
+                             (const struct sockaddr *)&n->manager, n->manager_length);
+}
+
+static void tellf(const struct notify *n, const char *format, ...) _printf_(2, 3);
+
+static void tellf(const struct notify *n, const char *format, ...)
+{
+        _cleanup_free_ char *state = NULL;
+        va_list args;
+        int length;
+
+        va_start(args, format);
+        length = vasprintf(&state, format, args);
+        va_end(args);
+        if (length < 0)
+                state = NULL; /* vasprintf(3) leaves it undefined */
+        else
+                tell(n, state);
+}
+
 /* A name that is in the store no more, or is in no store, is no error. */
 static void drop_stored(const struct notify *n, const char *name)
 {
-        if (n->has_manager)
-                (void)sd_notifyf(false, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+        tellf(n, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
 static void refuse(const struct notify *n, int fd, const char *name, const char *why)
@@ -135,10 +189,12 @@ int notify_new(struct notify **ret)
                 return -ENOMEM;
         *n = (struct notify){
                 .has_manager = getenv("NOTIFY_SOCKET"),
+                .manager_fd = -1,
                 .listener_fd = -1,
                 .old_listener_fd = -1,
                 .ledger_fd = -1,
         };
+        open_manager(n);
         r = take_passed(n);
         if (r < 0)
                 return r;
@@ -150,6 +206,7 @@ void notify_free(struct notify *n)
 {
         if (!n)
                 return;
+        closep(&n->manager_fd);
         closep(&n->listener_fd);
         closep(&n->old_listener_fd);
         closep(&n->ledger_fd);
@@ -195,21 +252,18 @@ void notify_store_ledger(struct notify *n, int fd)
 
 void notify_ready(struct notify *n, const char *status)
 {
-        if (n->has_manager)
-                (void)sd_notifyf(false, "READY=1\nSTATUS=%s", status);
+        tellf(n, "READY=1\nSTATUS=%s", status);
 }
 
 void notify_reloading(struct notify *n)
 {
-        if (n->has_manager)
-                (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-                                 clock_now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
+        tellf(n, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+              clock_now_nsec(CLOCK_MONOTONIC) / NSEC_PER_USEC);
 }
 
 void notify_stopping(struct notify *n)
 {
-        if (n->has_manager)
-                (void)sd_notify(false, "STOPPING=1");
+        tell(n, "STOPPING=1");
 }
 
 static bool is_overdue(const struct notify *n)
@@ -233,7 +287,7 @@ static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
         (void)usec;
         n->owed = is_overdue(n);
         if (!n->owed)
-                (void)sd_notify(false, "WATCHDOG=1");
+                tell(n, "WATCHDOG=1");
         return set_watchdog_timer(n);
 }
 
@@ -258,5 +312,5 @@ void notify_progress(struct notify *n, uint64_t next_usec)
                 return;
         /* It was late, and the next ping might be too late. */
         n->owed = false;
-        (void)sd_notify(false, "WATCHDOG=1");
+        tell(n, "WATCHDOG=1");
 }

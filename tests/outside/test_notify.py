@@ -120,6 +120,18 @@ def test_watchdog_is_fed_until_the_daemon_stands_still(start):
         stop(daemon_, manager)
 
 
+def test_watchdog_is_fed_without_a_descriptor_to_spare(start):
+    with notify.Manager(watchdog_usec=WATCHDOG_USEC) as manager:
+        daemon_ = start(env=manager.environment())
+        manager.wait_for(READY="1")
+        _soft, hard = resource.prlimit(daemon_.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon_.process.pid, resource.RLIMIT_NOFILE, (0, hard))
+        manager.drain()
+        for _ in range(3):
+            manager.wait_for(WATCHDOG="1")
+        stop(daemon_, manager)
+
+
 def test_no_watchdog_no_pings(start, manager):
     daemon_ = start(env=manager.environment())
     manager.wait_for(READY="1")
