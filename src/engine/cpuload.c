@@ -69,8 +69,8 @@ int cpuload_read_domains(struct sampler *s)
         _cleanup_cpuset_ struct cpuset unbalanced = {0};
         int r;
 
-        s->domains_stale = false;
         r = s->kernel->ops->read_unbalanced(s->kernel, &unbalanced);
+        s->domains_stale = r > 0;
         if (r == -ENOMEM)
                 return r;
         if (r < 0)

@@ -135,7 +135,8 @@ struct kernel_ops {
          * errno. KERNEL_CGROUP, KERNEL_HWLOC, KERNEL_PROCESSES and KERNEL_AFFINITY only; may be
          * NULL. */
         int (*probe)(struct kernel *kernel, enum kernel_source source);
-        /* Online CPUs that no load balancer of the kernel serves, from every source there is. */
+        /* Online CPUs that no load balancer of the kernel serves, from every source there is.
+         * Returns 1 where that may be more of them soon: to be asked again at the next occasion. */
         int (*read_unbalanced)(struct kernel *kernel, struct cpuset *ret);
         /* A descriptor that becomes readable (epoll) when the answer of read_unbalanced may have
          * changed, or a negative errno; drained by read_unbalanced, even where that fails. Not

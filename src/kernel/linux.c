@@ -13,6 +13,7 @@
 #include "kernel/affinity.h"
 #include "kernel/cgroup.h"
 #include "kernel/cpulist.h"
+#include "kernel/domainless.h"
 #include "kernel/machine.h"
 #include "kernel/pressure.h"
 #include "kernel/procevents.h"
@@ -46,7 +47,8 @@ struct linux_kernel {
 
         struct cgroup_mounts *mounts;
         struct unbalanced *unbalanced;
-        struct procevents *events; /* made when first asked for, as is the next one */
+        struct domainless domainless; /* as /proc/schedstat tells */
+        struct procevents *events;    /* made when first asked for, as is the next one */
         struct taskstats_client *taskstats;
         pthread_mutex_t taskstats_mutex;
 };
@@ -329,8 +331,8 @@ static int linux_probe(struct kernel *kernel, enum kernel_source source)
         return source == KERNEL_AFFINITY ? affinity_probe() : -EOPNOTSUPP;
 }
 
-/* Online CPUs that /proc/schedstat shows without a domain. */
-static int read_without_domains(struct linux_kernel *l, struct cpuset *ret)
+/* Takes which CPUs /proc/schedstat shows without a domain. Returns as domainless_take() does. */
+static int renew_domainless(struct linux_kernel *l)
 {
         _cleanup_cpuset_ struct cpuset set = {0};
         struct schedstat_reader reader;
@@ -347,27 +349,26 @@ static int read_without_domains(struct linux_kernel *l, struct cpuset *ret)
                 if (r < 0)
                         return r;
         }
-        if (r < 0)
-                return r;
-        *ret = TAKE_CPUSET(set);
-        return 0;
+        return r < 0 ? r : domainless_take(&l->domainless, &set, linux_now(&l->kernel));
 }
 
 static int linux_read_unbalanced(struct kernel *kernel, struct cpuset *ret)
 {
         struct linux_kernel *l = to_linux(kernel);
-        _cleanup_cpuset_ struct cpuset online = {0}, without_domains = {0};
-        int r;
+        _cleanup_cpuset_ struct cpuset online = {0};
+        int in_doubt, r;
 
         /* Whatever becomes of this read: its caller is woken again as long as news wait. */
         unbalanced_drain(l->unbalanced);
         r = read_online(l, &online);
         if (r < 0)
                 return r;
-        r = read_without_domains(l, &without_domains);
-        if (r == -ENOMEM)
-                return r;
-        return unbalanced_read(l->unbalanced, r < 0 ? NULL : &without_domains, &online, ret);
+        in_doubt = renew_domainless(l);
+        if (in_doubt == -ENOMEM)
+                return in_doubt;
+        r = unbalanced_read(l->unbalanced, in_doubt < 0 ? NULL : &l->domainless.settled, &online,
+                            ret);
+        return r < 0 ? r : MAX(in_doubt, 0);
 }
 
 static int linux_unbalanced_fd(struct kernel *kernel)
@@ -546,6 +547,7 @@ static void linux_free(struct kernel *kernel)
         taskstats_free(l->taskstats);
         (void)pthread_mutex_destroy(&l->taskstats_mutex);
         unbalanced_free(l->unbalanced);
+        domainless_done(&l->domainless);
         cgroup_mounts_free(l->mounts);
         kernel_cpus_done(&l->cpus);
         buffer_done(&l->text);

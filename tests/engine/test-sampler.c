@@ -466,6 +466,35 @@ static void test_unbalanced_cpus_by_choice(void **state)
         assert_false(b.outcome.snapshot.cpus[1].draining);
 }
 
+static unsigned n_reads_in_doubt;
+
+static int read_unbalanced_in_doubt(struct kernel *kernel, struct cpuset *ret)
+{
+        (void)kernel;
+        (void)ret;
+        return ++n_reads_in_doubt < 3;
+}
+
+/* Which CPUs the kernel balances is asked for again at each tick until the kernel is sure. */
+static void test_domains_in_doubt(void **state)
+{
+        _cleanup_bench_ struct bench b;
+
+        (void)state;
+        bench_init(&b);
+        bench_boot(&b, NULL);
+        n_reads_in_doubt = 0;
+        b.ops.read_unbalanced = read_unbalanced_in_doubt;
+        bench_start(&b, 1000);
+        assert_int_equal(n_reads_in_doubt, 1);
+        tick(&b); /* a full one */
+        for (unsigned i = 0; i < 3; i++) {
+                assert_int_equal(n_reads_in_doubt, MIN(2 + i, 3U));
+                tick(&b);
+        }
+        assert_int_equal(n_reads_in_doubt, 3);
+}
+
 /* The next look at everything need not be waited for as long as the old settings said. */
 static void test_shorter_quiet_tick(void **state)
 {
@@ -609,6 +638,7 @@ int main(void)
                 cmocka_unit_test(test_hundreds_of_waiting_threads),
                 cmocka_unit_test(test_the_dead_are_forgotten),
                 cmocka_unit_test(test_unbalanced_cpus_by_choice),
+                cmocka_unit_test(test_domains_in_doubt),
                 cmocka_unit_test(test_shorter_quiet_tick),
                 cmocka_unit_test(test_source_that_is_asked_for_again),
                 cmocka_unit_test(test_out_of_descriptors_in_a_rescan),

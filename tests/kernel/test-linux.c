@@ -189,6 +189,24 @@ static void test_pressure_off(void **state)
         assert_int_equal(f.kernel->ops->read_pressure(f.kernel, &total), -EISDIR);
 }
 
+static void write_schedstat(struct fake *f, const char *fixture)
+{
+        _cleanup_buffer_ struct buffer text = {0};
+
+        fixture_read(&text, fixture);
+        tree_write_bytes(&f->tree, "proc/schedstat", text.data, text.length);
+}
+
+static void assert_unbalanced(struct fake *f, const char *expected, int in_doubt)
+{
+        _cleanup_cpuset_ struct cpuset set = {0};
+        _cleanup_free_ char *list = NULL;
+
+        assert_int_equal(f->kernel->ops->read_unbalanced(f->kernel, &set), in_doubt);
+        assert_int_equal(cpuset_format_list(&set, &list), 0);
+        assert_string_equal(list, expected);
+}
+
 static void test_unbalanced(void **state)
 {
         static const struct {
@@ -203,24 +221,34 @@ static void test_unbalanced(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-                _cleanup_buffer_ struct buffer schedstat = {0};
                 _cleanup_(fake_done) struct fake f;
-                _cleanup_cpuset_ struct cpuset set = {0};
-                _cleanup_free_ char *list = NULL;
 
                 fake_init(&f);
                 tree_write(&f.tree, "sys/devices/system/cpu/online", "0-7\n");
                 tree_write(&f.tree, "sys/devices/system/cpu/isolated", all[i].isolated);
-                if (all[i].schedstat) {
-                        fixture_read(&schedstat, all[i].schedstat);
-                        tree_write_bytes(&f.tree, "proc/schedstat", schedstat.data,
-                                         schedstat.length);
-                }
+                if (all[i].schedstat)
+                        write_schedstat(&f, all[i].schedstat);
                 assert_int_equal(fake_open(&f), 0);
-                assert_int_equal(f.kernel->ops->read_unbalanced(f.kernel, &set), 0);
-                assert_int_equal(cpuset_format_list(&set, &list), 0);
-                assert_string_equal(list, all[i].expected);
+                assert_unbalanced(&f, all[i].expected, 0);
         }
+}
+
+/* CPUs that lose their domains are believed to have none when they still have none a while later.
+ */
+static void test_lost_domains(void **state)
+{
+        _cleanup_(fake_done) struct fake f;
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "sys/devices/system/cpu/online", "0-7\n");
+        write_schedstat(&f, "linux-6.12/proc_schedstat.isolcpus");
+        assert_int_equal(fake_open(&f), 0);
+        assert_unbalanced(&f, "2-3", 0);
+        write_schedstat(&f, "linux-6.12/proc_schedstat.partition-isolated");
+        assert_unbalanced(&f, "", 1);
+        write_schedstat(&f, "linux-6.12/proc_schedstat");
+        assert_unbalanced(&f, "", 0);
 }
 
 /* Who waits for the descriptor is not woken again and again by a read that fails. */
@@ -530,6 +558,7 @@ int main(void)
                 cmocka_unit_test(test_pressure),
                 cmocka_unit_test(test_pressure_off),
                 cmocka_unit_test(test_unbalanced),
+                cmocka_unit_test(test_lost_domains),
                 cmocka_unit_test(test_unbalanced_fails_quietly),
                 cmocka_unit_test(test_sys_closed),
                 cmocka_unit_test(test_probe),
