@@ -7,7 +7,8 @@
     run.py --shell [--guest NAME] [--machine NAME]
 
 GUESTS and MACHINES are those of recipes.py. A test runs on every guest, and on the machines that its
-file names (MACHINES = ("default", "flat")). Each pair of guest and machine is booted once for all
+file names (MACHINES = ("default", "trixie/flat"): with a guest before it, on that one alone unless the
+set is the long one). Each pair of guest and machine is booted once for all
 its tests; where one of them hangs or the guest dies, it has failed, and the rest gets a new boot.
 A boot that got on with nothing is the last one: what is left has failed too.
 """
@@ -97,17 +98,26 @@ def machines_of(path):
     return ("default",)
 
 
-def plan(folder, guests, machine=None, test=None):
+def pairs(path, guests, everywhere):
+    """(guest, machine) of GUESTS that a file wants; "GUEST/MACHINE" is for that guest alone, unless EVERYWHERE."""
+    for one in machines_of(path):
+        guest, _separator, machine = one.rpartition("/")
+        yield from ((name, machine) for name in guests if everywhere or guest in ("", name))
+
+
+def plan(folder, guests, machine=None, test=None, everywhere=False):
     """[(guest, machine, what to run)] by guest. TEST: a file's name without test_ and .py, or a
     pattern of such names, and a test in it."""
     stem, separator, name = (test or "").partition("::")
     files = [path for path in sorted(folder.glob("test_*.py")) if not stem or path.match(f"test_{stem}.py")]
     wanted = defaultdict(list)
     for path in files:
-        for one in machines_of(path):
-            if machine in (None, one):
-                wanted[one].append(f"{payload.place(folder)}/{path.name}{separator}{name}")
-    return [(guest, one, wanted[one]) for guest in guests for one in recipes.MACHINES if one in wanted]
+        for pair in pairs(path, guests, everywhere):
+            if machine in (None, pair[1]):
+                wanted[pair].append(f"{payload.place(folder)}/{path.name}{separator}{name}")
+    return [
+        (guest, one, wanted[guest, one]) for guest in guests for one in recipes.MACHINES if (guest, one) in wanted
+    ]
 
 
 # Running them.
@@ -290,7 +300,7 @@ def main():
             disk = bench.write_payload(run, guest, machine, {"shell": terminal_size()})
             return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, run, options.append)
         results, times, began = [], defaultdict(float), time.monotonic()
-        for guest, machine, wanted in plan(bench.tests, guests, options.machine, options.test):
+        for guest, machine, wanted in plan(bench.tests, guests, options.machine, options.test, options.long):
             start = time.monotonic()
             results += Session(bench, guest, machine, wanted, show_progress).run()
             times[guest] += time.monotonic() - start

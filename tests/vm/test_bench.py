@@ -45,7 +45,8 @@ def test_a_file_names_its_machines(tmp_path, text, machines):
 
 def test_every_file_names_machines_that_there_are():
     for path in (HERE / "guest").glob("test_*.py"):
-        assert set(run.machines_of(path)) <= set(recipes.MACHINES), path.name
+        for guest, machine in run.pairs(path, list(recipes.GUESTS), False):
+            assert guest in recipes.GUESTS and machine in recipes.MACHINES, path.name
 
 
 @pytest.fixture
@@ -74,6 +75,18 @@ def test_what_is_run_can_be_chosen(folder):
         ("trixie", "flat", [f"{place}/test_b.py::test_c"])
     ]
     assert run.plan(folder, ["trixie"], "flat", "a") == []
+
+
+def test_a_machine_may_be_for_one_guest(tmp_path):
+    """In the short set."""
+    (tmp_path / "test_a.py").write_text('MACHINES = ("trixie/large", "flat")\n', encoding="ascii")
+    files = [f"tests/vm/{tmp_path.name}/test_a.py"]
+    assert run.plan(tmp_path, ["trixie", "bookworm"]) == [
+        ("trixie", "flat", files),
+        ("trixie", "large", files),
+        ("bookworm", "flat", files),
+    ]
+    assert len(run.plan(tmp_path, ["trixie", "bookworm"], everywhere=True)) == 4
 
 
 def test_labels_are_short():
