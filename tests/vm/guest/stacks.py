@@ -58,6 +58,18 @@ def wait_for_unbalanced(cpus):
     wait_for(lambda: unbalanced_cpus() == set(cpus), f"{cpus} without kernel balancing")
 
 
+def without_domains():
+    """CPUs that the kernel has in no scheduling domain, as it says itself."""
+    cpus, balanced, cpu = set(), set(), None
+    for line in Path("/proc/schedstat").read_text().splitlines():
+        if line.startswith("cpu"):
+            cpu = int(line.split()[0][3:])
+            cpus.add(cpu)
+        elif line.startswith("domain"):
+            balanced.add(cpu)
+    return cpus - balanced
+
+
 def made_moves(tids):
     """The moves of these threads that were made, as the service lists them, the oldest first."""
     with connect() as client:
