@@ -7,6 +7,7 @@ Figures are what a test gives record_property().
 
 import faulthandler
 import json
+import os
 
 import pytest
 
@@ -23,7 +24,14 @@ def tell(event, **values):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "limit(seconds): longer than that and the guest hangs")
+    config.addinivalue_line("markers", "long: of the long set alone")
     config.addinivalue_line("markers", "inapplicable(reason): this guest has nothing to be tested")
+
+
+def pytest_collection_modifyitems(config, items):
+    left_out = [] if os.environ.get("BALANCERD_LONG") else [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish(session):
