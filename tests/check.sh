@@ -98,7 +98,7 @@ root_level() {
 
 # Images stay where the sources are. What ran where is told, and why something did not.
 guests_level() {
-    root_level check-vm 1800 "$work/build" check-vm BALANCERD_VM_CACHE="$source/tests/vm/.cache"
+    root_level check-vm 1800 "$work/build" check-vm BALANCERD_VM_CACHE="$source/.cache/guests"
     [ ! -f "$work/check-vm.log" ] ||
         awk '/^test \(machine\)/ { told = 1 } /^--- failed/ { told = 0 } told' "$work/check-vm.log"
 }

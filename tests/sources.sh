@@ -13,7 +13,7 @@ copy_sources() {
     else
         # The copy has all that was built too, and can undo it by itself.
         tar -c --exclude=./.git --exclude=./build --exclude='./build[!-]*' \
-            --exclude=./tests/vm/.cache . | tar -x -C "$2" &&
+            --exclude=./.cache . | tar -x -C "$2" &&
             { [ ! -f "$2/Makefile" ] || make -s -C "$2" distclean; }
     fi
 }

@@ -6,23 +6,29 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import time
 
-# Of the kernel. lpj: no calibration on each CPU. nmi, panic_print: what makes a hung guest show where
-# each of its CPUs is.
+# Of the kernel. lpj: no calibration on each CPU. no_timer_check: a late timer is no broken one. nmi,
+# panic_print: what makes a hung guest show where each of its CPUs is.
 COMMAND_LINE = (
     "root=/dev/nvme0n1 rootfstype=ext4 rw console=ttyS0 nokaslr mitigations=off random.trust_cpu=on "
     "audit=0 apparmor=0 selinux=0 cryptomgr.notests raid=noautodetect net.ifnames=0 tsc=reliable "
-    "lpj=10400000 quiet systemd.show_status=0 panic=-1 unknown_nmi_panic panic_print=0x40"
+    "no_timer_check lpj=10400000 quiet systemd.show_status=0 panic=-1 unknown_nmi_panic panic_print=0x40"
 )
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 BOOT_LIMIT_SEC = 240
 NMI_LIMIT_SEC = 15
 
 
 class Ended(Exception):
     """The guest tells nothing more: it is gone, or hangs. The text says which."""
+
+
+class Broken(Exception):
+    """The emulator has died by a signal, which no guest can have it do."""
 
 
 def nodes(machine):
@@ -75,7 +81,7 @@ class Run:
         with open(folder / "emulator.log", "wb") as log:
             self.process = subprocess.Popen(
                 [
-                    *command, *options(image, machine, payload, folder, extra),
+                    *DIES_WITH_US, *command, *options(image, machine, payload, folder, extra),
                     "-chardev", f"file,id=console,path={self.console_path}", "-serial", "chardev:console",
                     "-chardev", "stdio,id=results,signal=off", "-serial", "chardev:results",
                 ],
@@ -110,7 +116,10 @@ class Run:
             raise Ended("it hangs")
         data = os.read(self.process.stdout.fileno(), 1 << 16)
         if not data:
-            raise Ended(f"it has ended (QEMU's exit status {self.process.wait()})")
+            status = self.process.wait()
+            if status < 0:
+                raise Broken(f"the emulator has died ({signal.Signals(-status).name})")
+            raise Ended(f"it has ended (QEMU's exit status {status})")
         self.received += data
 
     def next_event(self, limit_sec):

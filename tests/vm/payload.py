@@ -31,7 +31,7 @@ def of_root(info):
     """Whoever built it: in the guest it is root's."""
     info.uid = info.gid = 0
     info.uname = info.gname = "root"
-    return None if "__pycache__" in info.name or "/.cache" in info.name else info
+    return None if "__pycache__" in info.name else info
 
 
 def add_text(tar, name, text):

@@ -10,13 +10,15 @@ GUESTS and MACHINES are those of recipes.py. A test runs on every guest, and on 
 file names (MACHINES = ("default", "trixie/flat"): with a guest before it, on that one alone unless the
 set is the long one). Each pair of guest and machine is booted once for all
 its tests; where one of them hangs or the guest dies, it has failed, and the rest gets a new boot.
-A boot that got on with nothing is the last one: what is left has failed too.
+A boot that got on with nothing is the last one: what is left has failed too. What the emulator itself
+breaks off, by an assertion of its own, is told and run again.
 """
 
 import argparse
 import ast
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +29,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+import build  # noqa: E402
 import emulator  # noqa: E402
 import images  # noqa: E402
 import payload  # noqa: E402
@@ -38,6 +41,8 @@ GUEST_TESTS = HERE / "guest"
 
 # For what is not a test: reading them, and getting from one to the next.
 BETWEEN_LIMIT_SEC = 60
+# A session with more boots that the emulator has broken off fails.
+BROKEN_BOOTS_MAX = 2
 # A guest that is slow, not hung, tells on its console where a test is when its limit is over.
 GRACE_SEC = 5
 
@@ -138,6 +143,7 @@ class Session:
         self.left = list(wanted)  # files first, then tests
         self.current = None  # the test that runs
         self.n_settled = 0  # tests of which it is known what became
+        self.n_broken = 0  # boots
         self.results = []
 
     def keep(self, nodeid, result, **values):
@@ -175,14 +181,25 @@ class Session:
         if self.left:
             raise emulator.Ended("pytest has ended")
 
+    def broken(self, error):
+        """Takes that the emulator has died. Returns whether what is left is to be run again."""
+        self.n_broken += 1
+        print(f"{self.guest}/{self.machine}: {error}: what is left is run again", flush=True)
+        return self.n_broken <= BROKEN_BOOTS_MAX
+
     def boot(self):
-        """One boot. Returns whether it got on with the tests."""
+        """One boot. Returns whether another one is to follow: it got on with the tests."""
         folder = self.bench.new_folder()
         disk = self.bench.write_payload(folder, self.guest, self.machine, {"arguments": "\n".join(self.left) + "\n"})
         machine, n_before = recipes.MACHINES[self.machine], self.n_settled
         with emulator.Run(self.bench.emulator, self.image, machine, disk, folder, self.bench.append) as run:
             try:
                 self.follow(run)
+            except emulator.Broken as error:
+                if self.broken(error):
+                    return True
+                self.fail(run, "boot", str(error))
+                return False
             except emulator.Ended as ended:
                 self.fail(run, self.current or "boot", f"the guest failed: {ended}")
                 if self.current:
@@ -285,13 +302,13 @@ def arguments():
 def main():
     options = arguments()
     guests = options.guest or list(recipes.GUESTS)
-    build = Path(os.environ.get("top_builddir", os.getcwd())).resolve()
+    build_folder = Path(os.environ.get("top_builddir", os.getcwd())).resolve()
     cache = images.cache_folder()
     with tempfile.TemporaryDirectory(prefix="balancerd-vm-") as place:
         folder = Path(place)
-        payload.install(build, folder / "stage")
+        payload.install(build_folder, folder / "stage")
         bench = Bench(
-            cache, images.emulator(cache), build, folder / "stage", folder,
+            cache, images.emulator(cache), build_folder, folder / "stage", folder,
             options.folder.resolve(), options.append, options.long,
         )  # fmt: skip
         if options.shell:
@@ -309,7 +326,8 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: ended by a signal"))
     try:
         sys.exit(main())
-    except images.Unable as error:
+    except build.Unable as error:
         sys.exit(f"run.py: {error}")

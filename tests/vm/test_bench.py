@@ -8,6 +8,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import recipes
@@ -146,6 +147,40 @@ def test_failures_and_nothing_at_all_fail(capsys, kinds, status):
     assert run.report([result(kind=kind) for kind in kinds], ["bookworm"], {"all": 1}, None) == status
     counts = [kinds.count(kind) for kind in ("passed", "failed", "skipped")]
     assert capsys.readouterr().out.endswith("{} passed, {} failed, {} skipped\n".format(*counts))
+
+
+def test_what_the_emulator_breaks_off_is_run_again(monkeypatch, tmp_path, capsys):
+    """Twice; then it has failed."""
+    monkeypatch.setattr(run.images, "image", lambda *_: None)
+    bench = SimpleNamespace(
+        cache=None, emulator=None, append="", new_folder=lambda: tmp_path, write_payload=lambda *_: None
+    )
+    session = run.Session(bench, "bookworm", "default", ["x::y"], lambda _result: None)
+    monkeypatch.setattr(run.emulator, "Run", BrokenRun)
+    assert [(one.test, one.result) for one in session.run()] == [("boot", "failed"), ("x::y", "failed")]
+    assert capsys.readouterr().out.count("the emulator has died (SIGABRT)") == 3
+
+
+class BrokenRun:
+    """A run whose emulator dies before the guest tells anything."""
+
+    def __init__(self, *_arguments):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        pass
+
+    def next_event(self, _limit_sec):
+        raise run.emulator.Broken("the emulator has died (SIGABRT)")
+
+    def console(self):
+        return ""
+
+    def seconds(self):
+        return 0
 
 
 # With guests.
