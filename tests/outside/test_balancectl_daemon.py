@@ -12,10 +12,18 @@ import sys
 
 import pytest
 from support import configuration, tree, varlink
-from support.balancectl import LISTENING, PATIENCE_SEC, monitor, on_terminal, plain, run, said
+from support.balancectl import (
+    AS_NOBODY,
+    LISTENING,
+    PATIENCE_SEC,
+    monitor,
+    on_terminal,
+    plain,
+    run,
+    said,
+)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
 @pytest.fixture

@@ -32,6 +32,12 @@ def test_every_member_is_explained():
         assert re.search(rf"^#.*\n{kind} {name}\b", TEXT, re.M), name
 
 
+def test_comments_fit_into_80_columns():
+    """varlinkctl(1), which has a tab before what stands in a type, would break them."""
+    for indent, comment in re.findall(r"^( *)(#.*)", TEXT, re.M):
+        assert len(comment) + (8 if indent else 0) <= 80, comment
+
+
 def test_the_service_of_the_specification_parses():
     assert set(interface.parse(interface.SERVICE_TEXT).methods) == {
         "GetInfo",

@@ -8,25 +8,9 @@ import sys
 
 import pytest
 from support import served, tree
+from support.manual import PAGE, displays, section, sessions
 
-PAGE = tree.SOURCE / "man/io.balancerd.7"
 SOCKET = "/run/balancerd/io.balancerd"
-ESCAPES = {"\\e": "\\", "\\(aq": "'", "\\(ga": "`", "\\-": "-", "\\&": ""}
-
-
-def unquoted(text):
-    """What mdoc prints of TEXT, which has no macros."""
-    return re.sub(r"\\(\(..|.)", lambda escape: ESCAPES[escape[0]], text)
-
-
-def section(name):
-    return PAGE.read_text(encoding="ascii").split(f"\n.Sh {name}\n")[1].split("\n.Sh ")[0]
-
-
-def displays(name):
-    """The literal displays of a section, as they are printed."""
-    blocks = re.findall(r"^\.Bd -literal\n(.*?)^\.Ed$", section(name), re.M | re.S)
-    return [unquoted(block) for block in blocks]
 
 
 def test_displays_are_printed_so():
@@ -51,22 +35,12 @@ def server():
         yield running
 
 
-def sessions():
-    """[(command, what it prints)] of the displays that are sessions of a shell."""
-    found = []
-    for block in displays("EXAMPLES"):
-        if block.startswith("$ "):
-            steps = re.findall(r"^\$ (.*\n(?:> .*\n)*)((?:[^$>].*\n)*)", block, re.M)
-            found += [(command.replace("\n> ", "\n"), told) for command, told in steps]
-    return found
-
-
 def test_there_are_sessions():
-    assert len(sessions()) >= 5
-    assert sum(len(told.splitlines()) for _command, told in sessions()) >= 5
+    assert len(sessions("socat")) >= 5
+    assert sum(len(told.splitlines()) for _command, told in sessions("socat")) >= 5
 
 
-@pytest.mark.parametrize(("command", "told"), sessions())
+@pytest.mark.parametrize(("command", "told"), sessions("socat"))
 def test_session(server, command, told):
     assert command.count(SOCKET) == 1
     done = subprocess.run(

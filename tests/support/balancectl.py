@@ -13,6 +13,7 @@ from . import tree
 
 PATIENCE_SEC = 60
 LISTENING = "listening; Ctrl-C ends\n"
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 # Nothing of the one who runs the tests, but the sanitizers' options.
 ENVIRONMENT = {

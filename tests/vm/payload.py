@@ -11,6 +11,7 @@ TESTS = "balancerd-tests"
 PROGRAMS = ("tests/outside/hog", "tests/outside/mover-steps", "tests/bench/sleepers")
 # What the tests' helpers read of the sources.
 SOURCES = (
+    "man/io.balancerd.7",
     "src/api/io.balancerd.varlink",
     "src/api/org.varlink.service.varlink",
     "src/balancerd/news.c",
@@ -42,9 +43,10 @@ def add_text(tar, name, text):
 
 
 def add_installed(tar, stage):
-    """Each file by itself: folders of the guest, and links among them, stay what they are."""
+    """Each file by itself, and each empty folder: the guest's own, and links among them, stay what they
+    are."""
     for path in sorted(stage.rglob("*")):
-        if path.is_symlink() or not path.is_dir():
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir()):
             # In Debian /lib is a link to /usr/lib.
             name = path.relative_to(stage).as_posix()
             tar.add(path, "usr/" + name if name.startswith("lib/") else name, filter=of_root)
