@@ -38,11 +38,13 @@ int cpuload_read_topology(struct sampler *s)
         _cleanup_(topology_freep) struct topology *topology = NULL;
         struct cpu_state *cpus;
         struct hot *hot;
+        bool flat;
         int r;
 
         r = s->kernel->ops->read_topology(s->kernel, &topology);
         if (r < 0)
                 return r;
+        flat = r > 0;
         cpus = calloc(topology->n_cpus, sizeof(*cpus));
         if (!cpus)
                 return -ENOMEM;
@@ -50,6 +52,8 @@ int cpuload_read_topology(struct sampler *s)
         s->cpus = cpus;
         topology_free(s->topology);
         s->topology = TAKE_PTR(topology);
+        s->topology_flat = flat;
+        s->topology_seen |= !flat;
         s->cpus_at = 0;
         s->pass_at = 0;
         s->domains_changed = true;

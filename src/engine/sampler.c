@@ -77,6 +77,29 @@ static bool pressure_grew(struct sampler *s)
         return total != old;
 }
 
+/* Where CPUs cannot be told apart any more, though once they could. */
+static bool topology_is_back(struct sampler *s)
+{
+        return s->topology_flat && s->topology_seen && s->now >= s->topology_after &&
+               sources_look(&s->sources, s->kernel, KERNEL_HWLOC) == 0;
+}
+
+/* CPUs came or went, or can be told apart again; or the sources never agree, as in some containers.
+ * What cannot be read, as without a descriptor to spare, stays as it was until the next time. */
+static int renew_topology(struct sampler *s)
+{
+        int r;
+
+        s->topology_after = s->now + TOPOLOGY_AGAIN;
+        r = cpuload_read_topology(s);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        if (s->topology_flat && s->topology_seen)
+                (void)sources_look(&s->sources, s->kernel, KERNEL_HWLOC);
+        r = cpuload_read(s);
+        return r == -EAGAIN ? 0 : r;
+}
+
 static int read_cpus(struct sampler *s, bool full)
 {
         int r;
@@ -87,15 +110,11 @@ static int read_cpus(struct sampler *s, bool full)
                         return r;
         }
         r = cpuload_read(s);
-        if (r != -EAGAIN || s->now < s->topology_after)
-                return r == -EAGAIN ? 0 : r;
-        /* CPUs came or went; or the sources never agree, as in some containers. */
-        s->topology_after = s->now + TOPOLOGY_AGAIN;
-        r = cpuload_read_topology(s);
-        if (r < 0)
+        if (r < 0 && r != -EAGAIN)
                 return r;
-        r = cpuload_read(s);
-        return r == -EAGAIN ? 0 : r;
+        if ((r == -EAGAIN && s->now >= s->topology_after) || topology_is_back(s))
+                return renew_topology(s);
+        return 0;
 }
 
 static bool threads_are_due(const struct sampler *s, bool full, bool grew, bool newborn)

@@ -53,6 +53,8 @@ struct sampler {
 
         struct topology *topology;
         struct cpu_state *cpus; /* topology->n_cpus */
+        bool topology_seen;     /* caches, cores and nodes were, at least once */
+        bool topology_flat;     /* they were not, the last time */
         bool has_unbalanced;    /* CPUs that are to be balanced here: settings permit it */
         bool domains_stale;
         bool domains_changed; /* set when other CPUs than before are balanced; the caller clears it
@@ -102,7 +104,7 @@ struct sampler_outcome {
 int sampler_init(struct sampler *sampler, unsigned max_handles);
 void sampler_done(struct sampler *sampler);
 
-/* Returns 0, or a negative errno when there is no memory or no topology. */
+/* Returns 0, or a negative errno when it cannot go on: there is no memory. */
 int sampler_tick(struct sampler *sampler, struct sampler_outcome *ret);
 
 /* A snapshot of what is known now, since sampler_tick() or for want of one from there: valid until

@@ -48,21 +48,24 @@ static const char *describe(enum kernel_source source)
         abort();
 }
 
-static void probe(struct sources *sources, struct kernel *kernel, enum kernel_source source)
+int sources_look(struct sources *sources, struct kernel *kernel, enum kernel_source source)
 {
         int r = kernel->ops->probe ? kernel->ops->probe(kernel, source) : 0;
 
         if (r < 0)
                 sources_note(sources, source, r);
+        else
+                sources->missing[source] = false;
+        return r;
 }
 
 void sources_probe(struct sources *sources, struct kernel *kernel, bool moves)
 {
-        probe(sources, kernel, KERNEL_CGROUP);
-        probe(sources, kernel, KERNEL_HWLOC);
-        probe(sources, kernel, KERNEL_PROCESSES);
+        (void)sources_look(sources, kernel, KERNEL_CGROUP);
+        (void)sources_look(sources, kernel, KERNEL_HWLOC);
+        (void)sources_look(sources, kernel, KERNEL_PROCESSES);
         if (moves)
-                probe(sources, kernel, KERNEL_AFFINITY);
+                (void)sources_look(sources, kernel, KERNEL_AFFINITY);
 }
 
 void sources_note(struct sources *sources, enum kernel_source source, int error)

@@ -20,5 +20,9 @@ struct sources {
  * environment. */
 void sources_probe(struct sources *sources, struct kernel *kernel, bool moves);
 
+/* Looks whether SOURCE, one of those that can be probed, is there (again); notes it where it is
+ * not. Returns 0 or a negative errno. */
+int sources_look(struct sources *sources, struct kernel *kernel, enum kernel_source source);
+
 /* Notes that SOURCE failed with ERROR (a negative errno), and tells of it unless that was done. */
 void sources_note(struct sources *sources, enum kernel_source source, int error);

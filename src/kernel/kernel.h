@@ -129,7 +129,8 @@ struct kernel_ops {
         nsec_t (*now)(struct kernel *kernel);
         nsec_t (*cpu_time)(struct kernel *kernel);
 
-        /* The machine. */
+        /* The machine. Returns 1 where only which CPUs there are could be seen, of which nothing
+         * sets one apart from another. */
         int (*read_topology)(struct kernel *kernel, struct topology **ret);
         /* Whether a source is there without which the other reads go on in silence: 0 or a negative
          * errno. KERNEL_CGROUP, KERNEL_HWLOC, KERNEL_PROCESSES and KERNEL_AFFINITY only; may be

@@ -175,16 +175,16 @@ static int linux_pressure_fd(struct kernel *kernel)
         return l->trigger_fd;
 }
 
-static int read_text(struct linux_kernel *l, int fd)
+static int read_text(int fd, struct buffer *ret)
 {
-        return fd < 0 ? fd : buffer_read_fd(&l->text, fd);
+        return fd < 0 ? fd : buffer_read_fd(ret, fd);
 }
 
 static int start_schedstat(struct linux_kernel *l, struct schedstat_reader *ret_reader)
 {
         int r;
 
-        r = read_text(l, l->schedstat_fd);
+        r = read_text(l->schedstat_fd, &l->text);
         if (r < 0)
                 return r;
         return schedstat_begin(ret_reader, l->text.data, l->text.length);
@@ -223,12 +223,11 @@ static void add_run_delay(struct linux_kernel *l, struct kernel_cpus *cpus)
         }
 }
 
-/* Into l->cpus. */
-static int read_stat(struct linux_kernel *l)
+static int read_stat(const struct linux_kernel *l, struct buffer *text, struct kernel_cpus *ret)
 {
-        int r = read_text(l, l->stat_fd);
+        int r = read_text(l->stat_fd, text);
 
-        return r < 0 ? r : procstat_parse(l->text.data, l->text.length, l->tick_nsec, &l->cpus);
+        return r < 0 ? r : procstat_parse(text->data, text->length, l->tick_nsec, ret);
 }
 
 static int linux_read_cpus(struct kernel *kernel, struct kernel_cpus *ret)
@@ -237,7 +236,7 @@ static int linux_read_cpus(struct kernel *kernel, struct kernel_cpus *ret)
         struct kernel_cpus swapped;
         int r;
 
-        r = read_stat(l);
+        r = read_stat(l, &l->text, &l->cpus);
         if (r < 0)
                 return r;
         add_run_delay(l, &l->cpus);
@@ -252,16 +251,19 @@ static int read_online_from_sys(const struct linux_kernel *l, struct cpuset *ret
         return l->sys_fd < 0 ? l->sys_fd : cpulist_read_at(l->sys_fd, PATH_ONLINE, ret);
 }
 
-static int read_online_from_stat(struct linux_kernel *l, struct cpuset *ret)
+/* [any]: leaves l->text and l->cpus to the event loop. */
+static int read_online_from_stat(const struct linux_kernel *l, struct cpuset *ret)
 {
+        _cleanup_(kernel_cpus_done) struct kernel_cpus cpus = {0};
+        _cleanup_buffer_ struct buffer text = {0};
         _cleanup_cpuset_ struct cpuset set = {0};
         int r;
 
-        r = read_stat(l);
+        r = read_stat(l, &text, &cpus);
         if (r < 0)
                 return r;
-        for (unsigned i = 0; i < l->cpus.n_ids; i++) {
-                if (!l->cpus.cpus[i].online)
+        for (unsigned i = 0; i < cpus.n_ids; i++) {
+                if (!cpus.cpus[i].online)
                         continue;
                 r = cpuset_add(&set, i);
                 if (r < 0)
@@ -271,12 +273,19 @@ static int read_online_from_stat(struct linux_kernel *l, struct cpuset *ret)
         return 0;
 }
 
-/* Where /sys is closed to us, or not there, /proc tells as well. */
-static int read_online(struct linux_kernel *l, struct cpuset *ret)
+/* Whether what is below /sys is closed to us, or not there. */
+static bool is_out_of_sight(int error)
+{
+        return error == -ENOENT || error == -EACCES || error == -EPERM;
+}
+
+/* Where /sys does not tell, /proc does as well; without a descriptor to spare too: its is open.
+ * [any] */
+static int read_online(const struct linux_kernel *l, struct cpuset *ret)
 {
         int r = read_online_from_sys(l, ret), q;
 
-        if (r >= 0 || r == -ENOMEM)
+        if (!is_out_of_sight(r) && !is_exhaustion(r))
                 return r;
         q = read_online_from_stat(l, ret);
         return q >= 0 || q == -ENOMEM ? q : r;
@@ -289,12 +298,13 @@ static int linux_read_topology(struct kernel *kernel, struct topology **ret)
         int r, q;
 
         r = l->sys_fd < 0 ? l->sys_fd : machine_read(l->sys_fd, l->sys_root, ret);
-        if (r >= 0 || r == -ENOMEM)
+        if (!is_out_of_sight(r))
                 return r;
         q = read_online_from_stat(l, &online);
-        if (q == -ENOMEM)
-                return q;
-        return q < 0 ? r : machine_flat(l->sys_fd, &online, ret);
+        if (q < 0)
+                return q == -ENOMEM ? q : r;
+        q = machine_flat(l->sys_fd, &online, ret);
+        return q < 0 ? q : 1;
 }
 
 static int probe_topology(const struct linux_kernel *l)
@@ -305,8 +315,9 @@ static int probe_topology(const struct linux_kernel *l)
         return r < 0 ? r : machine_probe(l->sys_root);
 }
 
-/* Process 1 is there in every namespace, and usually another user's. A tree of files in place of
- * /proc hides nothing. */
+/* Process 1 is there in every namespace, and usually another user's. Where it is our own user's, as
+ * in a container without root, nothing is noticed: there may be no other user at all. A tree of
+ * files in place of /proc hides nothing. */
 static int probe_processes(const struct linux_kernel *l)
 {
         struct statfs fs;
@@ -315,7 +326,7 @@ static int probe_processes(const struct linux_kernel *l)
                 return -errno;
         if (fs.f_type != PROC_SUPER_MAGIC)
                 return 0;
-        return faccessat(l->proc_fd, "1/stat", R_OK, 0) < 0 ? -errno : 0;
+        return faccessat(l->proc_fd, "1/stat", R_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
 static int linux_probe(struct kernel *kernel, enum kernel_source source)
@@ -331,8 +342,8 @@ static int linux_probe(struct kernel *kernel, enum kernel_source source)
         return source == KERNEL_AFFINITY ? affinity_probe() : -EOPNOTSUPP;
 }
 
-/* Takes which CPUs /proc/schedstat shows without a domain. Returns as domainless_take() does. */
-static int renew_domainless(struct linux_kernel *l)
+/* Takes which CPUs /proc/schedstat shows without a domain. */
+static int renew_domainless(struct linux_kernel *l, bool *ret_in_doubt)
 {
         _cleanup_cpuset_ struct cpuset set = {0};
         struct schedstat_reader reader;
@@ -349,26 +360,35 @@ static int renew_domainless(struct linux_kernel *l)
                 if (r < 0)
                         return r;
         }
-        return r < 0 ? r : domainless_take(&l->domainless, &set, linux_now(&l->kernel));
+        if (r < 0)
+                return r;
+        r = domainless_take(&l->domainless, &set, linux_now(&l->kernel));
+        if (r < 0)
+                return r;
+        *ret_in_doubt = r > 0;
+        return 0;
 }
 
 static int linux_read_unbalanced(struct kernel *kernel, struct cpuset *ret)
 {
         struct linux_kernel *l = to_linux(kernel);
         _cleanup_cpuset_ struct cpuset online = {0};
-        int in_doubt, r;
+        const struct cpuset *domainless = NULL;
+        bool in_doubt = false;
+        int r;
 
         /* Whatever becomes of this read: its caller is woken again as long as news wait. */
         unbalanced_drain(l->unbalanced);
         r = read_online(l, &online);
         if (r < 0)
                 return r;
-        in_doubt = renew_domainless(l);
-        if (in_doubt == -ENOMEM)
-                return in_doubt;
-        r = unbalanced_read(l->unbalanced, in_doubt < 0 ? NULL : &l->domainless.settled, &online,
-                            ret);
-        return r < 0 ? r : MAX(in_doubt, 0);
+        r = renew_domainless(l, &in_doubt);
+        if (r == -ENOMEM)
+                return r;
+        if (r == 0)
+                domainless = &l->domainless.settled;
+        r = unbalanced_read(l->unbalanced, domainless, &online, ret);
+        return r < 0 ? r : in_doubt;
 }
 
 static int linux_unbalanced_fd(struct kernel *kernel)

@@ -3,7 +3,9 @@
 #include "kernel/machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <hwloc.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "base/parse.h"
@@ -370,6 +372,28 @@ static int load_machine(const char *sys_root, hwloc_topology_t *ret)
         return root ? load_below(root, ret) : -ENOMEM;
 }
 
+/* Descriptors that hwloc has open at a time, and some more. */
+#define HWLOC_DESCRIPTORS 8U
+
+/* hwloc says nothing of files that it could not open: it takes them for missing. Returns 0 or
+ * -EMFILE, -ENFILE, -ENOMEM. */
+static int spare_descriptors(int sys_fd)
+{
+        int fds[HWLOC_DESCRIPTORS], r = 0;
+        unsigned n = 0;
+
+        while (n < ARRAY_SIZE(fds) && r == 0) {
+                fds[n] = open_at(sys_fd, ".", O_DIRECTORY);
+                if (fds[n] >= 0)
+                        n++;
+                else
+                        r = fds[n];
+        }
+        while (n > 0)
+                close(fds[--n]);
+        return r;
+}
+
 int machine_read(int sys_fd, const char *sys_root, struct topology **ret)
 {
         _cleanup_(destroy_topology) hwloc_topology_t hwloc = NULL;
@@ -379,11 +403,16 @@ int machine_read(int sys_fd, const char *sys_root, struct topology **ret)
         r = cpulist_read_at(sys_fd, "devices/system/cpu/online", &online);
         if (r < 0)
                 return r;
+        r = spare_descriptors(sys_fd);
+        if (r < 0)
+                return r;
         r = load_machine(sys_root, &hwloc);
         if (r == -ENOMEM)
                 return r;
-        return r < 0 ? machine_flat(sys_fd, &online, ret)
-                     : machine_from_hwloc(hwloc, sys_fd, &online, ret);
+        if (r == 0)
+                return machine_from_hwloc(hwloc, sys_fd, &online, ret);
+        r = machine_flat(sys_fd, &online, ret);
+        return r < 0 ? r : 1;
 }
 
 int machine_probe(const char *sys_root)

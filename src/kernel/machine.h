@@ -13,9 +13,10 @@ struct hwloc_topology;
 
 /*
  * Reads the topology of the CPUs in SYS_FD/devices/system/cpu/online; SYS_FD is a descriptor of the
- * directory SYS_ROOT, usually "/sys". Where hwloc cannot help, each CPU is a core of its own and
- * all share one cache and node. Returns 0; -ENOMEM; -EINVAL for an online list that makes no sense;
- * or the error of reading it.
+ * directory SYS_ROOT, usually "/sys". Returns 0; 1 where hwloc cannot help: each CPU is a core of
+ * its own then, and all share one cache and node; -ENOMEM; -EMFILE or -ENFILE when there are too
+ * few descriptors to find out; -EINVAL for an online list that makes no sense; or the error of
+ * reading it.
  *
  * hwloc takes its settings from the environment alone, so this calls setenv(3): HWLOC_PLUGINS_PATH
  * (its plugins take 3 MB and find nothing that is used here) at the first call, and HWLOC_FSROOT

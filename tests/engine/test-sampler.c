@@ -495,6 +495,92 @@ static void test_domains_in_doubt(void **state)
         assert_int_equal(n_reads_in_doubt, 3);
 }
 
+static struct {
+        unsigned n_cpus;
+        int result; /* 1: flat */
+        unsigned n_reads;
+} seen_topology;
+
+static int read_seen_topology(struct kernel *kernel, struct topology **ret)
+{
+        static const struct topology_seed seeds[] = {{.id = 0, .core = 0, .capacity = 1},
+                                                     {.id = 1, .core = 1, .capacity = 1}};
+        int r;
+
+        (void)kernel;
+        seen_topology.n_reads++;
+        if (seen_topology.result < 0)
+                return seen_topology.result;
+        r = topology_new(ret, seeds, seen_topology.n_cpus);
+        return r < 0 ? r : seen_topology.result;
+}
+
+static int probe_seen_topology(struct kernel *kernel, enum kernel_source source)
+{
+        (void)kernel;
+        assert_int_equal(source, KERNEL_HWLOC);
+        return seen_topology.result > 0 ? -EACCES : seen_topology.result;
+}
+
+/* As long as it takes until the topology may be read again. */
+static void tick_later(struct bench *b, unsigned n_reads)
+{
+        seen_topology.n_reads = 0;
+        run(b, 11 * SEC);
+        tick(b);
+        assert_int_equal(seen_topology.n_reads, n_reads);
+}
+
+/* A CPU comes while there is no descriptor to spare, then while /sys is closed: what is known stays
+ * meanwhile, and what could not be seen is told of and read again. */
+static void test_topology_lost(void **state)
+{
+        _cleanup_bench_ struct bench b;
+
+        (void)state;
+        bench_init(&b);
+        bench_boot(&b, NULL);
+        b.ops.read_topology = read_seen_topology;
+        b.ops.probe = probe_seen_topology;
+        seen_topology.n_cpus = 1;
+        seen_topology.result = 0;
+        bench_start(&b, 1000);
+        seen_topology.n_cpus = 2;
+        seen_topology.result = -EMFILE;
+        tick_later(&b, 1);
+        tick_later(&b, 1);
+        assert_int_equal(b.sampler.topology->n_cpus, 1);
+        assert_int_equal(b.n_notices, 0);
+        seen_topology.result = 1;
+        tick_later(&b, 1);
+        assert_int_equal(b.sampler.topology->n_cpus, 2);
+        assert_non_null(strstr(b.notices, "no topology"));
+        tick_later(&b, 0); /* it would show no more */
+        assert_int_equal(b.n_notices, 1);
+        assert_true(b.sampler.sources.missing[KERNEL_HWLOC]);
+        seen_topology.result = 0;
+        tick_later(&b, 1);
+        tick_later(&b, 0);
+        assert_false(b.sampler.sources.missing[KERNEL_HWLOC]);
+}
+
+/* Where it was never seen, it is not looked for again and again. */
+static void test_topology_never_seen(void **state)
+{
+        _cleanup_bench_ struct bench b;
+
+        (void)state;
+        bench_init(&b);
+        bench_boot(&b, NULL);
+        b.ops.read_topology = read_seen_topology;
+        b.ops.probe = probe_seen_topology;
+        seen_topology.n_cpus = 2;
+        seen_topology.result = 1;
+        bench_start(&b, 1000);
+        tick_later(&b, 0);
+        assert_int_equal(b.n_notices, 0);
+}
+
 /* The next look at everything need not be waited for as long as the old settings said. */
 static void test_shorter_quiet_tick(void **state)
 {
@@ -639,6 +725,8 @@ int main(void)
                 cmocka_unit_test(test_the_dead_are_forgotten),
                 cmocka_unit_test(test_unbalanced_cpus_by_choice),
                 cmocka_unit_test(test_domains_in_doubt),
+                cmocka_unit_test(test_topology_lost),
+                cmocka_unit_test(test_topology_never_seen),
                 cmocka_unit_test(test_shorter_quiet_tick),
                 cmocka_unit_test(test_source_that_is_asked_for_again),
                 cmocka_unit_test(test_out_of_descriptors_in_a_rescan),

@@ -4,9 +4,15 @@
 #include "sets.h"
 #include "tree.h"
 
+#include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "kernel/linux.h"
 
@@ -274,11 +280,57 @@ static void test_unbalanced_fails_quietly(void **state)
         assert_int_equal(poll(&news, 1, 0), 0);
 }
 
-/* As where only root may look into /sys. */
-static void test_sys_closed(void **state)
+/* Root, too, is bound by the modes of files, or not. */
+static void heed_modes(bool heed)
+{
+        const uint32_t over = 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH;
+        struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+        struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+
+        assert_int_equal(syscall(SYS_capget, &head, caps), 0);
+        if (heed)
+                caps[0].effective &= ~over;
+        else
+                caps[0].effective |= caps[0].permitted & over;
+        assert_int_equal(syscall(SYS_capset, &head, caps), 0);
+}
+
+/* What is seen of the machine where PATH is closed to us, or only what is below it. */
+static void assert_seen_by_proc(struct fake *f, int error)
 {
         _cleanup_(topology_freep) struct topology *topology = NULL;
-        _cleanup_cpuset_ struct cpuset unbalanced = {0};
+
+        assert_int_equal(f->kernel->ops->probe(f->kernel, KERNEL_HWLOC), error);
+        assert_int_equal(f->kernel->ops->read_topology(f->kernel, &topology), 1);
+        assert_int_equal(topology->n_cpus, 2);
+        assert_int_equal(topology->cpus[0].llc, topology->cpus[1].llc);
+        assert_unbalanced(f, "0", 0);
+}
+
+/* As where only root may look into /sys, at all or into what is below. */
+static void test_sys_closed(void **state)
+{
+        static const char *const closed[] = {"sys", "sys/devices/system/cpu"};
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(closed); i++) {
+                _cleanup_(fake_done) struct fake f;
+
+                fake_init(&f);
+                tree_write(&f.tree, "proc/stat", STAT);
+                tree_write(&f.tree, "proc/schedstat", SCHEDSTAT "domain0 3" DOMAIN_15);
+                tree_write(&f.tree, "sys/devices/system/cpu/online", "0-7\n");
+                assert_int_equal(fchmodat(f.tree.fd, closed[i], 0, 0), 0);
+                heed_modes(true);
+                assert_int_equal(fake_open(&f), 0);
+                assert_seen_by_proc(&f, -EACCES);
+                heed_modes(false);
+                assert_int_equal(fchmodat(f.tree.fd, closed[i], 0700, 0), 0);
+        }
+}
+
+static void test_sys_missing(void **state)
+{
         _cleanup_(fake_done) struct fake f;
 
         (void)state;
@@ -286,12 +338,23 @@ static void test_sys_closed(void **state)
         tree_write(&f.tree, "proc/stat", STAT);
         tree_write(&f.tree, "proc/schedstat", SCHEDSTAT "domain0 3" DOMAIN_15);
         assert_int_equal(fake_open(&f), 0);
-        assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_HWLOC), -ENOENT);
-        assert_int_equal(f.kernel->ops->read_topology(f.kernel, &topology), 0);
-        assert_int_equal(topology->n_cpus, 2);
-        assert_int_equal(topology->cpus[0].llc, topology->cpus[1].llc);
-        assert_int_equal(f.kernel->ops->read_unbalanced(f.kernel, &unbalanced), 0);
-        assert_set(&unbalanced, "0");
+        assert_seen_by_proc(&f, -ENOENT);
+}
+
+/* What makes no sense is not covered up. */
+static void test_sys_garbage(void **state)
+{
+        _cleanup_(fake_done) struct fake f;
+        struct topology *topology = NULL;
+        _cleanup_cpuset_ struct cpuset unbalanced = {0};
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "proc/stat", STAT);
+        tree_write(&f.tree, "sys/devices/system/cpu/online", "garbage");
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(f.kernel->ops->read_topology(f.kernel, &topology), -EINVAL);
+        assert_int_equal(f.kernel->ops->read_unbalanced(f.kernel, &unbalanced), -EINVAL);
 }
 
 /* What other reads do without in silence. */
@@ -316,6 +379,64 @@ static void test_probe(void **state)
         kernel_free(f.kernel);
         assert_int_equal(fake_open(&f), 0);
         assert_int_equal(f.kernel->ops->probe(f.kernel, KERNEL_CGROUP), 0);
+}
+
+/* Looks for process 1 with root's group, who may see it in a /proc that hides what is others', and
+ * then without. Returns 0 where it was seen the first time and not the second. */
+static int probe_hidden(struct fake *f)
+{
+        int with, without;
+
+        /* Who looks is the effective user and group; access(2) asks for the real ones. */
+        if (setgroups(0, NULL) < 0 || setresgid(65534, 0, 0) < 0 || setresuid(65534, 0, 0) < 0)
+                return 1;
+        with = f->kernel->ops->probe(f->kernel, KERNEL_PROCESSES);
+        if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+                return 2;
+        without = f->kernel->ops->probe(f->kernel, KERNEL_PROCESSES);
+        return with != 0 ? 3 : without != -EPERM ? 4 : 0;
+}
+
+static int mount_hiding_proc(const char *path)
+{
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                return -errno;
+        return mount("proc", path, "proc", 0, "hidepid=1") < 0 ? -errno : 0;
+}
+
+#define STATUS_CANNOT_MOUNT 77
+
+static int hidden_main(struct fake *f)
+{
+        int r;
+
+        if (mount_hiding_proc(f->proc) < 0)
+                return STATUS_CANNOT_MOUNT;
+        r = fake_open(f) < 0 ? 5 : probe_hidden(f);
+        kernel_free(f->kernel);
+        return r;
+}
+
+static void test_processes_hidden(void **state)
+{
+        _cleanup_(fake_done) struct fake f;
+        int status;
+        pid_t child;
+
+        (void)state;
+        fake_init(&f);
+        child = fork();
+        if (child == 0)
+                _exit(hidden_main(&f));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == STATUS_CANNOT_MOUNT) {
+                fake_done(&f);
+                fake_init(&f);
+                print_message("skipped: no power to mount a /proc\n");
+                skip();
+        }
+        assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* A thread whose cgroup cannot be seen may use what is online. */
@@ -365,6 +486,43 @@ static void test_few_descriptors(void **state)
                 assert_true(room < 64);
         }
         assert_int_equal(r, 0);
+}
+
+/* Without descriptors the topology is not taken for one that knows no caches: it is asked for
+ * again. CPUs that are online stand in a file that is open already. */
+static void test_topology_without_descriptors(void **state)
+{
+        _cleanup_(topology_freep) struct topology *usual = NULL;
+        _cleanup_(kernel_freep) struct kernel *kernel = NULL;
+        struct rlimit before, few;
+        int r = -EMFILE, full;
+        unsigned n_tries = 0;
+
+        (void)state;
+        assert_int_equal(linux_kernel_new(&kernel, NULL), 0);
+        full = kernel->ops->read_topology(kernel, &usual);
+        assert_true(full >= 0);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        few = (struct rlimit){(rlim_t)next_fd(), before.rlim_max};
+        for (; r == -EMFILE; n_tries++, few.rlim_cur++) {
+                _cleanup_(topology_freep) struct topology *found = NULL;
+                _cleanup_cpuset_ struct cpuset unbalanced = {0};
+                int q;
+
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+                r = kernel->ops->read_topology(kernel, &found);
+                q = kernel->ops->read_unbalanced(kernel, &unbalanced);
+                assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+                assert_true(q >= 0);
+                assert_true(n_tries < 64);
+                if (r == -EMFILE)
+                        continue;
+                assert_int_equal(r, full);
+                assert_int_equal(found->n_cores, usual->n_cores);
+                assert_int_equal(found->n_llcs, usual->n_llcs);
+                assert_int_equal(found->n_nodes, usual->n_nodes);
+        }
+        assert_true(n_tries > 1);
 }
 
 static void test_real_machine(void **state)
@@ -512,6 +670,43 @@ static void test_real_threads_asking(void **state)
         }
 }
 
+/* read_cpuset may be called beside the event loop's own reads of the same file. */
+static void *ask_cpuset_main(void *userdata)
+{
+        struct kernel *kernel = userdata;
+
+        for (unsigned i = 0; i < 500; i++) {
+                _cleanup_cpuset_ struct cpuset set = {0};
+                int r = kernel->ops->read_cpuset(kernel, 12, 12, &set);
+
+                if (r < 0 || cpuset_count(&set) != 2)
+                        return kernel;
+        }
+        return NULL;
+}
+
+static void test_cpuset_beside_cpus(void **state)
+{
+        _cleanup_(kernel_cpus_done) struct kernel_cpus cpus = {0};
+        _cleanup_(fake_done) struct fake f;
+        pthread_t thread;
+        void *failed;
+        int r = 0;
+
+        (void)state;
+        fake_init(&f);
+        tree_write(&f.tree, "proc/stat", STAT);
+        tree_write(&f.tree, "proc/schedstat", SCHEDSTAT);
+        tree_write(&f.tree, "proc/12/task/12/cgroup", "0::/\n");
+        assert_int_equal(fake_open(&f), 0);
+        assert_int_equal(pthread_create(&thread, NULL, ask_cpuset_main, f.kernel), 0);
+        for (unsigned i = 0; i < 500 && r == 0; i++)
+                r = read_cpus(&f, &cpus);
+        assert_int_equal(pthread_join(thread, &failed), 0);
+        assert_null(failed);
+        assert_int_equal(r, 0);
+}
+
 /* The trigger is set up once, where the kernel grants one, and reading goes on beside it. */
 static void test_real_pressure(void **state)
 {
@@ -561,12 +756,17 @@ int main(void)
                 cmocka_unit_test(test_lost_domains),
                 cmocka_unit_test(test_unbalanced_fails_quietly),
                 cmocka_unit_test(test_sys_closed),
+                cmocka_unit_test(test_sys_missing),
+                cmocka_unit_test(test_sys_garbage),
                 cmocka_unit_test(test_probe),
+                cmocka_unit_test(test_processes_hidden),
                 cmocka_unit_test(test_cpuset_unknown),
                 cmocka_unit_test(test_few_descriptors),
+                cmocka_unit_test(test_topology_without_descriptors),
                 cmocka_unit_test(test_real_machine),
                 cmocka_unit_test(test_real_thread),
                 cmocka_unit_test(test_real_threads_asking),
+                cmocka_unit_test(test_cpuset_beside_cpus),
                 cmocka_unit_test(test_real_pressure),
                 cmocka_unit_test(test_real_events),
         };
