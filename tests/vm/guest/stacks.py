@@ -7,12 +7,11 @@ that is spread, spread().
 
 import os
 from collections import namedtuple
-from pathlib import Path
 
 import pytest
 from support import hogs, machine, procfs, varlink
 
-from vm.guest import systemd
+from vm.guest import systemd, topology
 
 SOCKET = "/run/balancerd/io.balancerd"
 
@@ -33,6 +32,19 @@ def status():
     """How the service is, as GetStatus tells."""
     with connect() as client:
         return client.call("io.balancerd.GetStatus")
+
+
+def cpus():
+    """{cpu: what the service says of it}"""
+    with connect() as client:
+        return {reply["cpu"]["cpu"]: reply["cpu"] for reply in client.more("io.balancerd.ListCpus")}
+
+
+def thread(tid):
+    """What the service says of a thread."""
+    with connect() as client:
+        (reply,) = client.more("io.balancerd.ListThreads", {"tid": tid})
+        return reply["thread"]
 
 
 def unbalanced_cpus():
@@ -58,18 +70,6 @@ def wait_for_unbalanced(cpus):
     wait_for(lambda: unbalanced_cpus() == set(cpus), f"{cpus} without kernel balancing")
 
 
-def without_domains():
-    """CPUs that the kernel has in no scheduling domain, as it says itself."""
-    cpus, balanced, cpu = set(), set(), None
-    for line in Path("/proc/schedstat").read_text().splitlines():
-        if line.startswith("cpu"):
-            cpu = int(line.split()[0][3:])
-            cpus.add(cpu)
-        elif line.startswith("domain"):
-            balanced.add(cpu)
-    return cpus - balanced
-
-
 def made_moves(tids):
     """The moves of these threads that were made, as the service lists them, the oldest first."""
     with connect() as client:
@@ -83,8 +83,7 @@ def made_moves(tids):
 
 def isolated():
     """CPUs isolated at boot (on the machines `isolated` and `nohz`), as machine.Unbalanced."""
-    cpus = procfs.parse_list(Path("/sys/devices/system/cpu/isolated").read_text())
-    return machine.Unbalanced(tuple(sorted(cpus)), how="isolcpus")
+    return machine.Unbalanced(tuple(sorted(topology.listed("isolated"))), how="isolcpus")
 
 
 def partition(cpus=(2, 3), kind="isolated", **options):

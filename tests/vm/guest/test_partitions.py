@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from support import hogs, machine
 
-from vm.guest import stacks, systemd
+from vm.guest import stacks, systemd, topology
 
 pytestmark = stacks.PATIENT
 
@@ -102,7 +102,7 @@ def test_partition_narrowed_and_widened_around_its_hogs():
     with stacks.partition((2, 3, 4)) as arranged, hogs.stacked(arranged) as run:
         for cpus in ({2, 3, 4}, {2, 3}, {2, 3, 4}):
             stacks.set_cpus(arranged, cpus)
-            if stacks.without_domains() != cpus:
+            if topology.domainless() != cpus:
                 pytest.skip(NOT_REBUILT)
             stacks.wait_for_unbalanced(cpus)
             run.wait_until_on(cpus)
@@ -117,7 +117,7 @@ def test_partition_emptied():
         stacks.wait_for_samples(1)
         assert stacks.unbalanced_cpus() == set(arranged.cpus)
         stacks.set_cpus(arranged, ())
-        if stacks.without_domains():
+        if topology.domainless():
             # With its end as a whole partition the kernel puts that right.
             stacks.set_cpus(arranged, arranged.cpus)
             pytest.skip(NOT_REBUILT)
