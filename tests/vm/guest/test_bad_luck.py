@@ -36,7 +36,7 @@ def samples():
 def wait_for_moves(run, n=1):
     """Waits until N moves of these hogs more were made."""
     goal = len(stacks.made_moves(run.told.tids())) + n
-    systemd.wait_for(lambda: len(stacks.made_moves(run.told.tids())) >= goal, "more moves")
+    stacks.wait_for(lambda: len(stacks.made_moves(run.told.tids())) >= goal, "more moves")
 
 
 @contextlib.contextmanager
@@ -180,7 +180,7 @@ def test_the_machine_has_no_descriptors():
         wait_for_moves(run)
         before = client.call("io.balancerd.GetStatus")["samples"]
         with no_files_left():
-            systemd.wait_for(lambda: client.call("io.balancerd.GetStatus")["samples"] > before + 5, "samples")
+            stacks.wait_for(lambda: client.call("io.balancerd.GetStatus")["samples"] > before + 2, "samples")
         wait_for_moves(run)
     assert systemd.main_pid() == pid
     assert_balances()
