@@ -98,12 +98,11 @@ int journal_send(const struct journal *journal, const struct journal_entry *entr
 /* There is no waiting for it but by asking. */
 void journal_flush(const struct journal *journal)
 {
+        const nsec_t until = clock_now_nsec(CLOCK_MONOTONIC) + JOURNAL_FLUSH_MSEC * NSEC_PER_MSEC;
         const struct timespec pause = {.tv_nsec = (long)NSEC_PER_MSEC};
         int n_left;
 
-        for (unsigned i = 0; i < JOURNAL_FLUSH_MSEC; i++) {
-                if (ioctl(journal->fd, SIOCOUTQ, &n_left) < 0 || n_left == 0)
-                        return;
+        while (ioctl(journal->fd, SIOCOUTQ, &n_left) == 0 && n_left > 0 &&
+               clock_now_nsec(CLOCK_MONOTONIC) < until)
                 (void)nanosleep(&pause, NULL);
-        }
 }

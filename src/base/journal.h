@@ -48,7 +48,10 @@ void journal_addf(struct journal_entry *entry, const char *name, const char *for
  * read, -ENOENT or -ECONNREFUSED when there is none. */
 int journal_send(const struct journal *journal, const struct journal_entry *entry);
 
-/* Waits until the journal has read all that was sent, JOURNAL_FLUSH_MSEC at most. Of a process that
- * has ended it cannot tell any more which unit it belonged to. */
-void journal_flush(const struct journal *journal);
 #define JOURNAL_FLUSH_MSEC 500U
+
+/* Waits until the journal has received all that was sent, JOURNAL_FLUSH_MSEC at most. Of a process
+ * that has ended it cannot tell any more which unit it belonged to. It looks that up a moment after
+ * it has received an entry, which nobody can wait for: the last one may lose its unit still, but
+ * seldom. */
+void journal_flush(const struct journal *journal);
