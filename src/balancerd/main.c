@@ -197,8 +197,10 @@ static int serve(const struct claim *claim, const struct service_options *option
                 store_ledger(options->notify, claim->ledger);
         drop_privileges(claim->kernel, &options->config->settings);
         r = service_run(claim->kernel, claim->ledger, options);
-        if (r == -EBUSY)
+        if (r == -EBUSY) {
+                log_flush();
                 _exit(EXIT_FAILURE); /* without freeing what a stuck thread still uses */
+        }
         /* Children of the last moves may still be on their way into the world. */
         if (ledger_count(claim->ledger) > 0)
                 log_info("waiting, 10 seconds at most, for children that may be born narrow; "
