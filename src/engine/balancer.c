@@ -134,15 +134,23 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
         return 0;
 }
 
+/* Beside a worker that is stuck others have finished. */
+void balancer_stop(struct balancer *b)
+{
+        if (b->stopped || !b->mover)
+                return;
+        b->stopped = true;
+        (void)mover_stop(b->mover);
+        (void)balancer_collect(b);
+}
+
 int balancer_free(struct balancer *b)
 {
         int r;
 
         if (!b)
                 return 0;
-        /* What was under way is told, too. */
-        if (b->mover && mover_stop(b->mover) == 0)
-                (void)balancer_collect(b);
+        balancer_stop(b);
         r = mover_free(b->mover);
         if (b->sampler.kernel)
                 sampler_done(&b->sampler);

@@ -40,10 +40,14 @@ struct balancer_options {
 int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *ledger,
                  const struct balancer_options *options);
 
+/* Finishes what is under way, for a second at most, and tells of all that has come to an end. No
+ * tick may follow. */
+void balancer_stop(struct balancer *balancer);
+
 /*
- * Finishes what is under way and gives back every mask. Returns 0; or -EBUSY when a move is stuck
- * in the kernel, whose threads go on using KERNEL and LEDGER: they must not be freed then, and
- * ledger_restore() of a later process gives back what is left.
+ * Stops it, unless balancer_stop() has, and gives back every mask. Returns 0; or -EBUSY when a move
+ * is stuck in the kernel, whose threads go on using KERNEL and LEDGER: they must not be freed then,
+ * and ledger_restore() of a later process gives back what is left.
  */
 int balancer_free(struct balancer *balancer);
 

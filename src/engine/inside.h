@@ -19,6 +19,7 @@ struct balancer {
         struct balancer_options options;
         struct sampler sampler;
         struct mover *mover; /* NULL while observing */
+        bool stopped;
         struct pace pace;
         enum pace_trouble found; /* by the last sample; how often to look has a longer memory */
         struct plan plan;

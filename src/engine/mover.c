@@ -33,6 +33,8 @@ struct mover {
         struct ledger *ledger;
         struct pool *pool;
         struct cpuset all;
+        bool stopped;
+        int stop_result;      /* of the last mover_stop() */
         pthread_mutex_t lock; /* of `table` and what changes in its narrowings */
         struct narrowings table;
 };
@@ -586,19 +588,20 @@ static void close_handles(struct mover *mover)
 
 int mover_stop(struct mover *mover)
 {
-        return pool_stop(mover->pool);
+        mover->stopped = true;
+        mover->stop_result = pool_stop(mover->pool);
+        return mover->stop_result;
 }
 
 int mover_free(struct mover *mover)
 {
-        int r;
-
         if (!mover)
                 return 0;
-        r = mover_stop(mover);
+        if (!mover->stopped)
+                (void)mover_stop(mover);
         widen_all(mover, false);
-        if (r < 0)
-                return r;
+        if (mover->stop_result < 0)
+                return mover->stop_result;
         close_handles(mover);
         destroy(mover);
         return 0;

@@ -82,16 +82,17 @@ struct mover_options {
 int mover_new(struct mover **ret, struct kernel *kernel, struct ledger *ledger,
               const struct mover_options *options, bool *ret_realtime);
 
-/* Finishes what is under way (for a second at most), drops what is queued, ends the workers: all
- * reports that will ever come are there then. Returns 0, or -EBUSY if a worker is stuck in the
- * kernel. */
+/* Finishes what is under way (for a second at most), drops what is queued, ends the workers.
+ * Returns 0: all reports that will ever come are there; or -EBUSY if a worker is stuck in the
+ * kernel: those of the others are. Each call waits anew. */
 int mover_stop(struct mover *mover);
 
 /*
- * Stops it, releases every hold. Records of nudges whose births have not been checked stay in the
- * ledger, and so does what could not be given back: a ledger_restore() afterwards sees to both.
- * Returns 0, or -EBUSY if a worker is stuck in the kernel: its thread's record stays, and KERNEL
- * and LEDGER must be left as they are until the process ends.
+ * Releases every hold; stops the mover first if mover_stop() was not called. Reports that nobody
+ * took are dropped. Records of nudges whose births have not been checked stay in the ledger, and so
+ * does what could not be given back: a ledger_restore() afterwards sees to both. Returns what the
+ * last mover_stop() did: after -EBUSY the record of the stuck worker's thread stays, and MOVER,
+ * KERNEL and LEDGER must be left as they are until the process ends.
  */
 int mover_free(struct mover *mover);
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include "base/macro.h"
 #include "engine/inside.h"
 #include "engine/inspect.h"
+#include "engine/pool.h"
 #include "sim/kernel.h"
 #include "sim/machine.h"
 
@@ -34,6 +36,7 @@ struct bench {
         nsec_t next_at;
         bool balanced;         /* by the kernel */
         struct ledger *ledger; /* NULL: threads are not moved */
+        unsigned n_workers;
         struct kernel_ops ops;
         struct decision last; /* that was told */
         unsigned n_told;
@@ -96,6 +99,13 @@ static void run(struct bench *b, nsec_t span)
         }
 }
 
+/* Without ticks. */
+static void pass_time(struct bench *b, nsec_t span)
+{
+        for (nsec_t end = b->machine->now + span; b->machine->now < end;)
+                assert_int_equal(machine_step(b->machine), 0);
+}
+
 static void keep(const struct decision *decision, void *userdata)
 {
         struct bench *b = userdata;
@@ -127,6 +137,50 @@ static int read_twisted(struct kernel *kernel, pid_t tgid, pid_t tid, struct ker
         return 0;
 }
 
+/* Calls that set this thread's mask wait until the gate is opened. */
+static struct {
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        pid_t tid; /* 0: it is open */
+        bool is_reached;
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void wait_at_gate(pid_t tid)
+{
+        (void)pthread_mutex_lock(&gate.lock);
+        while (tid == gate.tid) {
+                gate.is_reached = true;
+                (void)pthread_cond_broadcast(&gate.changed);
+                (void)pthread_cond_wait(&gate.changed, &gate.lock);
+        }
+        (void)pthread_mutex_unlock(&gate.lock);
+}
+
+static void wait_until_gate_is_reached(void)
+{
+        (void)pthread_mutex_lock(&gate.lock);
+        while (!gate.is_reached)
+                (void)pthread_cond_wait(&gate.changed, &gate.lock);
+        (void)pthread_mutex_unlock(&gate.lock);
+}
+
+static void set_gate(pid_t tid)
+{
+        (void)pthread_mutex_lock(&gate.lock);
+        gate.tid = tid;
+        gate.is_reached = false;
+        (void)pthread_cond_broadcast(&gate.changed);
+        (void)pthread_mutex_unlock(&gate.lock);
+}
+
+static int set_gated_affinity(struct kernel *kernel, pid_t tid, const struct cpuset *set)
+{
+        if (tid == gettid())
+                return 0; /* a worker keeping off a CPU */
+        wait_at_gate(tid);
+        return sim_ops->set_affinity(kernel, tid, set);
+}
+
 static int read_owner(struct kernel *kernel, pid_t tgid, pid_t tid, uid_t *ret)
 {
         uid_t uid;
@@ -144,11 +198,13 @@ static void make_kernel(struct bench *b)
         machine_set_balanced(b->machine, 0, b->topology->n_cpus - 1, b->balanced);
         assert_int_equal(sim_kernel_new(&b->kernel, b->machine, NULL), 0);
         memset(&twist, 0, sizeof(twist));
+        set_gate(0);
         owner = 0;
         sim_ops = b->kernel->ops;
         b->ops = *sim_ops;
         b->ops.read_thread = read_twisted;
         b->ops.read_owner = read_owner;
+        b->ops.set_affinity = set_gated_affinity;
         b->kernel->ops = &b->ops;
 }
 
@@ -158,6 +214,7 @@ static void start_balancer(struct bench *b)
         const struct balancer_options options = {
                 .settings = b->settings,
                 .observe = !b->ledger,
+                .n_workers = b->n_workers,
                 .on_decision = keep,
                 .userdata = b,
         };
@@ -192,6 +249,31 @@ static struct hot *hot_of(struct bench *b, unsigned task)
         assert_non_null(thread);
         assert_non_null(thread->hot);
         return thread->hot;
+}
+
+/* A move of the task to the CPU where it is not, of which the balancer is to hear. */
+static void submit_move(struct bench *b, unsigned task)
+{
+        const struct thread *thread =
+                threads_find(&b->balancer->sampler.threads, sim_kernel_tid(task));
+        struct mover_request request = {
+                .kind = MOVER_NUDGE,
+                .tgid = thread->tgid,
+                .tid = thread->tid,
+                .start_ticks = thread->start_ticks,
+                .cookie = task,
+        };
+        struct decision decision = {.tgid = request.tgid, .tid = request.tid};
+        struct kernel_thread stat;
+
+        assert_int_equal(b->kernel->ops->read_thread(b->kernel, request.tgid, request.tid, &stat),
+                         0);
+        request.from = stat.cpu;
+        request.to = stat.cpu == 4 ? 7 : 4;
+        assert_int_equal(b->kernel->ops->get_affinity(b->kernel, request.tid, &request.expected),
+                         0);
+        b->balancer->flights[task] = (struct flight){.used = true, .decision = decision};
+        assert_int_equal(mover_submit(b->balancer->mover, &request), 0);
 }
 
 static enum verdict verdict_of(struct bench *b, unsigned task)
@@ -318,28 +400,65 @@ static void test_times_that_stay(void **state)
         assert_verdict(b, 2, VERDICT_CANDIDATE);
 }
 
-/* A move that was made, and that the event loop has not heard of when it ends. */
-static void test_what_was_under_way_at_the_end_is_told(void **state)
+/* A balancer with one worker and four hogs, of which BLOCKED is moved to the other CPU without end;
+ * returns when it is. */
+static void start_a_move_without_end(struct bench *b, unsigned blocked)
 {
-        struct bench *b = *state;
-        struct mover_request request = {.kind = MOVER_NUDGE};
-        unsigned n_told;
-
         make_ledger(b);
+        b->settings.balance.unbalanced = false; /* no moves but those of the test */
+        b->n_workers = 1;
         add_hogs(b, 4, 0);
         start(b, 2 * SEC);
-        n_told = b->n_told;
-        assert_true(n_told > 0);
-        request.tgid = b->last.tgid;
-        request.tid = b->last.tid;
-        request.start_ticks = b->last.start_ticks;
-        request.from = b->last.from;
-        request.to = b->last.to;
-        b->balancer->flights[0] = (struct flight){.used = true, .decision = b->last};
-        assert_int_equal(mover_submit(b->balancer->mover, &request), 0);
+        b->balancer->flights = calloc(4, sizeof(struct flight));
+        assert_non_null(b->balancer->flights);
+        b->balancer->flights_capacity = 4;
+        set_gate(sim_kernel_tid(blocked));
+        submit_move(b, blocked);
+        wait_until_gate_is_reached();
+}
+
+/* Opens the gate when the mover takes no more. */
+static void *open_at_the_end(void *mover)
+{
+        while (mover_room(mover) > 0)
+                sched_yield();
+        set_gate(0);
+        return NULL;
+}
+
+static void test_what_is_under_way_at_the_end_is_told(void **state)
+{
+        struct bench *b = *state;
+        pthread_t thread;
+
+        start_a_move_without_end(b, 0);
+        assert_int_equal(pthread_create(&thread, NULL, open_at_the_end, b->balancer->mover), 0);
         assert_int_equal(balancer_free(TAKE_PTR(b->balancer)), 0);
-        assert_int_equal(b->n_told, n_told + 1);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(b->n_told, 1);
+        assert_int_equal(b->last.tid, sim_kernel_tid(0));
         assert_int_equal(b->last.result, MOVER_MOVED);
+}
+
+/* What has ended beside a move that is stuck is told, and the end is an error. */
+static void test_what_has_ended_beside_a_stuck_move_is_told(void **state)
+{
+        struct bench *b = *state;
+        struct mover *mover;
+
+        start_a_move_without_end(b, 0);
+        mover = b->balancer->mover;
+        pass_time(b, 2 * POOL_STUCK_NSEC); /* so that another worker is started */
+        submit_move(b, 1);
+        while (mover_pending(mover) > 1)
+                sched_yield();
+        assert_int_equal(balancer_free(TAKE_PTR(b->balancer)), -EBUSY);
+        assert_int_equal(b->n_told, 1);
+        assert_int_equal(b->last.tid, sim_kernel_tid(1));
+        assert_int_equal(b->last.result, MOVER_MOVED);
+        set_gate(0);
+        assert_int_equal(mover_stop(mover), 0);
+        assert_int_equal(mover_free(mover), 0);
 }
 
 static void test_switched_off(void **state)
@@ -701,7 +820,8 @@ int main(void)
                 TEST(test_masks_of_one_cpu),
                 TEST(test_kinds_that_stay),
                 TEST(test_times_that_stay),
-                TEST(test_what_was_under_way_at_the_end_is_told),
+                TEST(test_what_is_under_way_at_the_end_is_told),
+                TEST(test_what_has_ended_beside_a_stuck_move_is_told),
                 TEST(test_switched_off),
                 TEST(test_switched_off_for_stuck_threads),
                 TEST(test_settings_may_change),
