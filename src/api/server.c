@@ -16,6 +16,8 @@
 #define TURN_AGAIN (100 * NSEC_PER_MSEC)
 /* Out of descriptors or memory: the next try to take a connection. */
 #define ACCEPT_AGAIN (NSEC_PER_SEC)
+/* The last turns take no longer, whoever has asked for how much. */
+#define FINISH_WITHIN (100 * NSEC_PER_MSEC)
 /* A shortage that comes again within this time is still the same, and was told. */
 #define SHORTAGE_OVER (60 * NSEC_PER_SEC)
 /* The clock was set if it is off by more; otherwise it is kept right, or we were kept waiting. */
@@ -137,19 +139,32 @@ static void unqueue(struct server *server, struct connection *connection)
         DL_DELETE2(server->turns, connection, turn_prev, turn_next);
 }
 
+static void give_turn(struct server *server)
+{
+        struct connection *connection = server->turns;
+
+        unqueue(server, connection);
+        connection_take_turn(connection);
+}
+
 static int on_turn(sd_event_source *source, void *userdata)
 {
         struct server *server = userdata;
-        struct connection *connection = server->turns;
 
         (void)source;
         server->turn = sd_event_source_disable_unref(server->turn);
-        if (connection) {
-                unqueue(server, connection);
-                connection_take_turn(connection);
-        }
+        if (server->turns)
+                give_turn(server);
         await_turn(server);
         return 0;
+}
+
+void server_finish(struct server *server)
+{
+        nsec_t until = clock_now_nsec(CLOCK_MONOTONIC) + FINISH_WITHIN;
+
+        while (server->turns && clock_now_nsec(CLOCK_MONOTONIC) < until)
+                give_turn(server);
 }
 
 /* The timer */

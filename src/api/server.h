@@ -92,6 +92,10 @@ static inline void server_freep(struct server **server)
         server_free(*server);
 }
 
+/* At the end of the loop, within it: gives those that wait for their turn all that they need to
+ * have told what there is, for a tenth of a second at most. Who does not read misses it. */
+void server_finish(struct server *server);
+
 /* Takes all clients that wait at FD, another listening socket that does not block, and closes it.
  * Returns how many. */
 unsigned server_drain(struct server *server, int fd);

@@ -79,6 +79,17 @@ static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, 
         return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
+/* The moves that are under way are told while those who monitor are still there. */
+static int on_loop_end(sd_event_source *source, void *userdata)
+{
+        const struct service *service = userdata;
+
+        (void)source;
+        balancer_stop(service->balancer);
+        serving_finish(service->serving);
+        return 0;
+}
+
 static int on_counts(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
         struct service *service = userdata;
@@ -282,6 +293,9 @@ static int start(struct service *service, struct ledger *ledger,
         r = serve(service, options->runtime_fd);
         if (r < 0)
                 return r;
+        r = sd_event_add_exit(service->event, NULL, on_loop_end, service);
+        if (r < 0)
+                return log_error_errno(r, "cannot make an event loop");
         r = notify_watch(service->notify, service->event);
         if (r < 0)
                 return log_error_errno(r, "cannot feed the watchdog");

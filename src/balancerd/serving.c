@@ -120,6 +120,11 @@ void serving_free(struct serving *serving)
         free(serving);
 }
 
+void serving_finish(struct serving *serving)
+{
+        server_finish(serving->server);
+}
+
 void serving_tell_decision(struct serving *serving)
 {
         if (serving)

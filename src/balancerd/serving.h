@@ -26,6 +26,9 @@ void serving_free(struct serving *serving);
 /* Holds at once. Who is privileged was decided when it started. */
 void serving_configure(struct serving *serving, const struct settings *settings);
 
+/* The loop ends: what was told last goes out, as far as the clients read. */
+void serving_finish(struct serving *serving);
+
 /* SERVING may be NULL: then there is nobody to tell. */
 void serving_tell_decision(struct serving *serving);
 void serving_tell_notice(struct serving *serving, const struct notice *notice);

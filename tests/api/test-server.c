@@ -534,6 +534,25 @@ static void test_subscriber_that_falls_behind_is_told(void **state)
         assert_int_equal(stage->n_notices, 0); /* nobody was dropped */
 }
 
+/* More than one turn's worth, decided when the loop runs no more. */
+static void test_subscriber_is_told_the_last_decisions(void **state)
+{
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        bool continues;
+
+        forget_decisions(stage);
+        say(&c, MONITOR);
+        assert_field(&c, "ready", true);
+        decide_times(stage, 40);
+        monitor_tell_decision(&stage->server->monitor);
+        server_finish(stage->server);
+        server_free(TAKE_PTR(stage->server));
+        for (unsigned i = 0; i < 40; i++)
+                assert_int_equal(hear_number(&c, &continues), i);
+        assert_closed(&c);
+}
+
 /* Notices that it is not told are no loss to it. */
 static void test_subscriber_does_not_lose_what_is_not_for_it(void **state)
 {
@@ -1057,6 +1076,7 @@ int main(void)
                 TEST(test_history_is_of_what_the_caller_may_see),
                 TEST(test_history_ends_while_more_is_decided),
                 TEST(test_monitor_tells_notices_to_those_who_see_all),
+                TEST(test_subscriber_is_told_the_last_decisions),
                 TEST(test_subscriber_that_falls_behind_is_told),
                 TEST(test_subscriber_does_not_lose_what_is_not_for_it),
                 TEST(test_explain_tells_what_the_caller_might_see),
