@@ -12,6 +12,7 @@
  *   takes a whole round of them within that microsecond. The handle notices it afterwards; the
  *   stranger's mask is then not known and left.
  * - a child may be born narrow later than births are waited for: narrowings.h says how long.
+ * Changes of cpusets and CPUs while a thread is narrow make more of them: balancerd(8) lists those.
  */
 
 #include "engine/mover.h"
@@ -268,11 +269,11 @@ static int read_original(const struct mover *mover, const struct mover_request *
         r = ops->read_allowed(mover->kernel, request->tgid, request->tid, &entry->original);
         if (r < 0)
                 return r;
-        r = ops->read_cpuset(mover->kernel, request->tgid, request->tid, &permitted);
-        if (r == -ESRCH || r == -ENOMEM)
+        r = read_permitted(mover->kernel, request->tgid, request->tid, &permitted);
+        if (r < 0)
                 return r;
-        /* Where the cpuset cannot be read, the original is what goes back. */
-        entry->whole = r == 0 && cpuset_equal(&entry->original, &permitted);
+        /* Where the cpuset cannot be seen, the original is what goes back. */
+        entry->whole = r > 0 && cpuset_equal(&entry->original, &permitted);
         return 0;
 }
 

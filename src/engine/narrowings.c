@@ -286,9 +286,19 @@ static int set_original(struct kernel *kernel, const struct ledger_entry *entry,
         return r;
 }
 
-/* Whether FOUND is what was set, or what the kernel made of it: where none of the CPUs set is left
- * in its cpuset, a thread gets all that is left there. From 6.2 on the mask that was set is
- * remembered beside that, and would come back with its CPUs. Returns 1, 0, or a negative errno. */
+int read_permitted(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret)
+{
+        int r = kernel->ops->read_cpuset(kernel, tgid, tid, ret);
+
+        if (r == -ENOENT || r == -EACCES)
+                return 0;
+        return r < 0 ? r : 1;
+}
+
+/* Whether FOUND is what was set, or is taken for what the kernel made of it: where none of the CPUs
+ * set is left in its cpuset, a thread gets all that is left there. From 6.2 on the mask that was
+ * set is remembered beside that, and would come back with its CPUs. It is an inference: an owner
+ * who chose all CPUs since looks the same. Returns 1, 0, or a negative errno. */
 static int is_ours(struct kernel *kernel, const struct ledger_entry *entry,
                    const struct cpuset *found)
 {
@@ -297,11 +307,10 @@ static int is_ours(struct kernel *kernel, const struct ledger_entry *entry,
 
         if (cpuset_equal(found, &entry->set))
                 return 1;
-        r = kernel->ops->read_cpuset(kernel, entry->tgid, entry->tid, &permitted);
-        if (r == -ESRCH || r == -ENOMEM)
+        r = read_permitted(kernel, entry->tgid, entry->tid, &permitted);
+        if (r <= 0)
                 return r;
-        return r == 0 && cpuset_equal(found, &permitted) &&
-               !cpuset_intersects(&entry->set, &permitted);
+        return cpuset_equal(found, &permitted) && !cpuset_intersects(&entry->set, &permitted);
 }
 
 int give_back(struct kernel *kernel, const struct ledger_entry *entry, const struct cpuset *all,

@@ -89,6 +89,8 @@ bool narrowings_concern(const struct narrowings *table, pid_t tgid, pid_t ppid);
  * The time begins with the tick (10 ms) in which the mask was narrowed, and ends with the tick in
  * which narrowing_look() sees its births end: at once for a parent that sleeps, after 2 ms (10 ms
  * for a new process) of the CPU time of one that runs, and at the limit for one that gets no CPU.
+ * A child whose cpuset loses that CPU before the child is looked at is not found: it has all of the
+ * cpuset then, as most threads do, born narrow or not.
  */
 struct narrowing *narrowings_find_origin(const struct narrowings *table, pid_t tgid, pid_t tid,
                                          pid_t ppid, uint64_t start_ticks,
@@ -108,6 +110,10 @@ struct births narrowing_look(const struct narrowing *narrowing, struct kernel *k
  * -ENOMEM. */
 int copy_origin(struct ledger_entry *entry, const struct ledger_entry *origin);
 
+/* What the thread's cpuset permits, RET, is the caller's. Returns 1; 0 where that cannot be seen;
+ * or a negative errno of what may be tried again. */
+int read_permitted(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret);
+
 /* How give_back() ended, where it did not fail. */
 enum giveback {
         GIVEBACK_DONE,
@@ -118,10 +124,11 @@ enum giveback {
 /*
  * Gives the thread of ENTRY its original mask if it is the same thread (by HANDLE, or by its start
  * time where HANDLE is negative) and has the mask that was set, or all of its cpuset where that has
- * none of the CPUs set: the kernel does so. A mask written by somebody else between that look and
- * the system call, a microsecond, is lost: Linux has no compare-and-set of affinity. ALL is every
- * CPU that there can be (every_cpu). Returns an enum giveback, or a negative errno; RET_FOUND,
- * which the caller owns, is the mask of GIVEBACK_FOREIGN.
+ * none of the CPUs set: the kernel does so, but so may an owner, who cannot be told from it. A mask
+ * written by somebody else between that look and the system call, a microsecond, is lost: Linux has
+ * no compare-and-set of affinity. ALL is every CPU that there can be (every_cpu). Returns an enum
+ * giveback, or a negative errno, after which the mask is owed still; RET_FOUND, which the caller
+ * owns, is the mask of GIVEBACK_FOREIGN.
  */
 int give_back(struct kernel *kernel, const struct ledger_entry *entry, const struct cpuset *all,
               int handle, struct cpuset *ret_found);

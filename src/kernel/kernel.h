@@ -193,7 +193,8 @@ struct kernel_ops {
 
         /* Affinity [any]. get_affinity: sched_getaffinity(2), active CPUs only. read_allowed: the
          * whole mask (Cpus_allowed of status), offline CPUs included. read_cpuset: what the
-         * thread's cpuset permits (its effective CPUs); all online CPUs where there are no cpusets.
+         * thread's cpuset permits (its effective CPUs); all online CPUs where there are no cpusets;
+         * -ENOENT or -EACCES where that cannot be seen.
          * What RET held before is not freed. */
         int (*get_affinity)(struct kernel *kernel, pid_t tid, struct cpuset *ret);
         int (*set_affinity)(struct kernel *kernel, pid_t tid, const struct cpuset *set);

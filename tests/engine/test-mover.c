@@ -364,6 +364,7 @@ static void test_errors_before_the_step(void **state)
                 {FAKE_READ_THREAD, -EACCES, MOVER_DENIED},
                 {FAKE_READ_ALLOWED, -ENOMEM, MOVER_FAILED},
                 {FAKE_READ_CPUSET, -ENOMEM, MOVER_FAILED},
+                {FAKE_READ_CPUSET, -EMFILE, MOVER_FAILED},
                 {FAKE_GET_AFFINITY, -EPERM, MOVER_DENIED},
                 {FAKE_SET_AFFINITY, -EPERM, MOVER_DENIED},
                 {FAKE_SET_AFFINITY, -EINVAL, MOVER_INVALID},
@@ -485,16 +486,24 @@ static void test_release_finds_a_foreign_mask(void **state)
         assert_mask(thread, "1");
 }
 
-/* The kernel has taken the CPU away, and put all of the cpuset in its place. */
-static void test_release_finds_the_cpuset_without_the_cpu(void **state)
+/* While a thread of CPUs 1 and 2 is held on 2 its cpuset becomes CPUSET and its mask MASK. */
+static struct fake_thread *hold_meanwhile(struct fixture *f, const char *cpuset, const char *mask)
 {
-        struct fixture *f = *state;
         struct fake_thread *thread = add(f, 11, "1-2");
 
         submit(f, MOVER_HOLD, 11, "1-2", 2);
         assert_result(f, MOVER_MOVED, 0);
-        fake_set_cpuset(f->fake, "0-1,3");
-        fake_thread_set_mask(thread, "0-1,3");
+        fake_set_cpuset(f->fake, cpuset);
+        fake_thread_set_mask(thread, mask);
+        return thread;
+}
+
+/* The kernel has taken the CPU away, and put all of the cpuset in its place. */
+static void test_release_finds_the_cpuset_without_the_cpu(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = hold_meanwhile(f, "0-1,3", "0-1,3");
+
         run(f, MOVER_RELEASE, MOVER_RELEASED, 0);
         assert_mask(thread, "1");
 }
@@ -503,14 +512,52 @@ static void test_release_finds_the_cpuset_without_the_cpu(void **state)
 static void test_release_finds_the_cpuset_with_the_cpu(void **state)
 {
         struct fixture *f = *state;
-        struct fake_thread *thread = add(f, 11, "1-2");
+        struct fake_thread *thread = hold_meanwhile(f, "0,2-3", "0,2-3");
 
-        submit(f, MOVER_HOLD, 11, "1-2", 2);
-        assert_result(f, MOVER_MOVED, 0);
-        fake_set_cpuset(f->fake, "0,2-3");
-        fake_thread_set_mask(thread, "0,2-3");
         run(f, MOVER_RELEASE, MOVER_FOREIGN, 0);
         assert_mask(thread, "0,2-3");
+}
+
+/* The CPU went offline and came back: the kernel put nothing back, and what it did in between
+ * cannot be told from somebody's choice. */
+static void test_release_finds_the_cpu_back(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = hold_meanwhile(f, "0-1,3", "0-1,3");
+
+        fake_set_cpuset(f->fake, "0-3");
+        fake_thread_set_mask(thread, "0-3");
+        run(f, MOVER_RELEASE, MOVER_FOREIGN, 0);
+        assert_mask(thread, "0-3");
+}
+
+/* What may be read the next time is no reason to believe that somebody else set the mask. */
+static void test_release_cannot_read_the_cpuset_for_the_moment(void **state)
+{
+        static const int errors[] = {-EMFILE, -ENFILE, -EIO, -ENOMEM};
+        struct fixture *f = *state;
+        struct fake_thread *thread = hold_meanwhile(f, "0-1,3", "0-1,3");
+
+        for (unsigned i = 0; i < ARRAY_SIZE(errors); i++) {
+                fake_fail(f->fake, FAKE_READ_CPUSET, 1, errors[i]);
+                run(f, MOVER_RELEASE, MOVER_FAILED, errors[i]);
+                assert_mask(thread, "0-1,3");
+                assert_int_equal(ledger_count_narrow(f->ledger), 1);
+        }
+        mover_births_checked(f->mover, 100 * NSEC_PER_SEC);
+        assert_mask(thread, "1");
+        assert_int_equal(ledger_count_narrow(f->ledger), 0);
+}
+
+static void test_release_can_never_see_the_cpuset(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = hold_meanwhile(f, "0-1,3", "0-1,3");
+
+        fake_fail(f->fake, FAKE_READ_CPUSET, 1, -EACCES);
+        run(f, MOVER_RELEASE, MOVER_FOREIGN, 0);
+        assert_mask(thread, "0-1,3");
+        assert_int_equal(ledger_count_narrow(f->ledger), 0);
 }
 
 static void test_end_releases_holds(void **state)
@@ -1009,6 +1056,9 @@ int main(void)
                 TEST(test_release_finds_a_foreign_mask),
                 TEST(test_release_finds_the_cpuset_without_the_cpu),
                 TEST(test_release_finds_the_cpuset_with_the_cpu),
+                TEST(test_release_finds_the_cpu_back),
+                TEST(test_release_cannot_read_the_cpuset_for_the_moment),
+                TEST(test_release_can_never_see_the_cpuset),
                 TEST(test_end_releases_holds),
                 TEST(test_child_gets_its_parents_mask),
                 TEST(test_child_of_a_held_thread),
