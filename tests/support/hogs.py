@@ -129,14 +129,18 @@ class Hogs:
                 raise RuntimeError("the hogs ended before they were spread")
         return spread
 
-    def wait_until_on(self, cpus):
-        """Waits until CPUS are those that they were last on."""
-        where = {}
+    def wait_until(self, condition):
+        """Waits until CONDITION holds for the set of CPUs that they were last on."""
+        where = set()
         deadline = self.seconds() + PATIENCE_SEC
-        while where != set(cpus):
+        while not condition(where):
             assert self.seconds() < deadline, f"on {where}"
             self.wait_for_ticks(self.n_ticks() + 1)
             where = {report.cpu for report in self.told.reports["tick"][-self.n_hogs :]}
+
+    def wait_until_on(self, cpus):
+        """Waits until CPUS are those that they were last on."""
+        self.wait_until(lambda where: where == set(cpus))
 
     def n_ticks(self):
         """How often they have reported by now."""
