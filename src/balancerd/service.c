@@ -12,6 +12,7 @@
 #include "balancerd/ticker.h"
 #include "base/log.h"
 #include "engine/balancer.h"
+#include "engine/inspect.h"
 
 /* What systemctl(1) and the line of readiness say. */
 struct status {
@@ -112,21 +113,19 @@ static int on_counts(sd_event_source *source, const struct signalfd_siginfo *inf
 
 static int read_status(const struct service *service, struct status *ret)
 {
-        _cleanup_cpuset_ struct cpuset unbalanced = {0};
-        struct balancer_counts counts;
+        _cleanup_(balancer_state_done) struct balancer_state state = {0};
         char *list;
         int r;
 
-        r = service->kernel->ops->read_unbalanced(service->kernel, &unbalanced);
-        if (r == -ENOMEM)
-                return r;
-        r = cpuset_format_list(&unbalanced, &list);
+        r = balancer_inspect(service->balancer, &state);
         if (r < 0)
                 return r;
-        balancer_get_counts(service->balancer, &counts);
-        *ret = (struct status){.n_threads = counts.n_threads, .unbalanced = list};
+        r = cpuset_format_list(&state.unbalanced, &list);
+        if (r < 0)
+                return r;
+        *ret = (struct status){.n_threads = state.counts.n_threads, .unbalanced = list};
         (void)snprintf(ret->text, sizeof(ret->text),
-                       "%u threads, CPUs without kernel balancing: %s%s%s", counts.n_threads,
+                       "%u threads, CPUs without kernel balancing: %s%s%s", ret->n_threads,
                        *list ? list : "none",
                        service->observe ? "; observing only, nothing is moved" : "",
                        service->refused ? "; the last reload was refused" : "");

@@ -435,6 +435,7 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
 {
         nsec_t started = b->kernel->ops->cpu_time(b->kernel), cost;
         struct sampler_outcome outcome;
+        bool soon;
         nsec_t before = b->sampler.counts.n_ticks > 0 ? b->sampler.now : 0;
         int r;
 
@@ -460,10 +461,12 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
                 return r;
         look_for_stuck_moves(b);
         b->found = outcome.trouble;
+        /* What is in doubt is soon decided. */
+        soon = outcome.searching || b->sampler.domains_stale;
         cost = b->kernel->ops->cpu_time(b->kernel) - started;
         *ret_next_at = pace_next(&b->pace, &b->sampler.settings, b->sampler.now, cost,
                                  b->sampler.has_unbalanced ? SAVINGS_MAX : 0,
-                                 outcome.searching ? PACE_UNBALANCED : outcome.trouble);
+                                 soon ? PACE_UNBALANCED : outcome.trouble);
         return 0;
 }
 

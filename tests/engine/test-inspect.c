@@ -809,9 +809,33 @@ static void test_cpus(void **state)
         assert_false(balancer_inspect_cpu(b->balancer, 2, &view));
 }
 
+static int read_unbalanced_in_doubt(struct kernel *kernel, struct cpuset *ret)
+{
+        int r = sim_ops->read_unbalanced(kernel, ret);
+
+        return r < 0 ? r : 1;
+}
+
+/* While it is in doubt which CPUs the kernel balances, the next look is soon, however quiet it is.
+ */
+static void test_doubt_is_soon_decided(void **state)
+{
+        struct bench *b = *state;
+
+        add_sleeper(b);
+        start(b, 10 * SEC);
+        assert_int_equal(balancer_tick(b->balancer, &b->next_at), 0);
+        assert_int_equal(b->next_at - b->balancer->sampler.now, b->settings.balance.quiet_tick);
+        b->ops.read_unbalanced = read_unbalanced_in_doubt;
+        balancer_domains_changed(b->balancer);
+        assert_int_equal(balancer_tick(b->balancer, &b->next_at), 0);
+        assert_int_equal(b->next_at - b->balancer->sampler.now, b->settings.balance.tick);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                TEST(test_doubt_is_soon_decided),
                 TEST(test_sleepers_are_not_watched),
                 TEST(test_lonely_hogs_are_content),
                 TEST(test_hogs_that_could_spread_are_candidates),
