@@ -7,9 +7,9 @@
     run.py --shell [--guest NAME] [--machine NAME]
 
 GUESTS and MACHINES are those of recipes.py. A test runs on every guest, and on the machines that its
-file names (MACHINES = ("default", "trixie/flat"): with a guest before it, on that one alone unless the
-set is the long one). Each pair of guest and machine is booted once for all
-its tests; where one of them hangs or the guest dies, it has failed, and the rest gets a new boot.
+file names (MACHINES = ("default", "trixie/flat"): with a guest before it, on that one alone in the short
+set, from which no test was chosen). Each pair of guest and machine is booted once for all its tests;
+where one of them hangs or the guest dies, it has failed, and the rest gets a new boot.
 A boot that got on with nothing is the last one: what is left has failed too. What the emulator itself
 breaks off, by an assertion of its own, is told and run again.
 """
@@ -316,8 +316,9 @@ def main():
             image, run = images.image(cache, guest), bench.new_folder()
             disk = bench.write_payload(run, guest, machine, {"shell": terminal_size()})
             return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, run, options.append)
+        everywhere = options.long or options.test is not None
         results, times, began = [], defaultdict(float), time.monotonic()
-        for guest, machine, wanted in plan(bench.tests, guests, options.machine, options.test, options.long):
+        for guest, machine, wanted in plan(bench.tests, guests, options.machine, options.test, everywhere):
             start = time.monotonic()
             results += Session(bench, guest, machine, wanted, show_progress).run()
             times[guest] += time.monotonic() - start

@@ -12,7 +12,7 @@ from support import balancectl, hogs, journald, varlink
 
 from vm.guest import stacks, systemd, tampering
 
-MACHINES = ("isolated",)
+MACHINES = ("bookworm/isolated",)
 
 # One more than divides by the CPUs: they take turns, so that there are moves for as long as they run.
 N_TAKING_TURNS = 3

@@ -13,6 +13,7 @@ from support import hogs, kills, machine
 
 from vm.guest import stacks
 
+MACHINES = ("bookworm/default", "trixie/default")
 KNOWS_WISHES = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 2)
 CPUSET = {2, 3, 4, 5, 6}
 ALL = set(range(8))

@@ -3,6 +3,7 @@
 
 from vm.guest import stacks, systemd, topology
 
+MACHINES = ("bookworm/default", "trixie-rt/default")
 pytestmark = stacks.PATIENT
 
 

@@ -8,7 +8,7 @@ from support import hogs, machine, procfs
 from vm.guest import stacks, systemd
 
 pytestmark = stacks.PATIENT
-MACHINES = ("isolated", "nohz")
+MACHINES = ("isolated", "trixie/nohz")
 BALANCED = {0, 1, 4, 5, 6, 7}
 
 

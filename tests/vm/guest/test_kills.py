@@ -15,7 +15,7 @@ from support import hogs, journald, kills, procfs
 
 from vm.guest import stacks, systemd, tampering
 
-MACHINES = ("isolated",)
+MACHINES = ("trixie/isolated",)
 
 N_KILLS = 200 if os.environ.get("BALANCERD_LONG") else 50
 # An odd number: once they are spread over two CPUs they take turns, so that there is always a next move.

@@ -8,7 +8,7 @@ from support import hogs, machine
 from vm.guest import stacks, systemd
 
 pytestmark = stacks.PATIENT
-MACHINES = ("isolated",)
+MACHINES = ("trixie-rt/isolated",)
 
 
 def test_an_owner_who_narrows_is_obeyed():

@@ -10,7 +10,7 @@ from support import hogs, procfs
 
 from vm.guest import stacks, systemd, topology
 
-MACHINES = ("default", "isolated")
+MACHINES = ("bookworm/default", "trixie/isolated")
 
 SWITCH = Path("/proc/sys/kernel/sched_schedstats")
 

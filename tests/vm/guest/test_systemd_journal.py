@@ -11,7 +11,7 @@ from support import hogs, journald
 
 from vm.guest import stacks, systemd, tampering
 
-MACHINES = ("isolated",)
+MACHINES = ("bookworm/isolated", "trixie/isolated")
 
 
 def test_start_and_end():

@@ -6,7 +6,7 @@ from support import hogs
 
 from vm.guest import stacks, systemd, tampering
 
-MACHINES = ("isolated",)
+MACHINES = ("bookworm/isolated", "trixie/isolated")
 
 
 class Killed:

@@ -12,7 +12,7 @@ from support import hogs, journald, procfs, tree
 
 from vm.guest import stacks, systemd
 
-MACHINES = ("isolated",)
+MACHINES = ("bookworm/isolated", "trixie/isolated")
 
 CAP_NET_ADMIN, CAP_SYS_NICE = 1 << 12, 1 << 23
 NOBODY = "65534"

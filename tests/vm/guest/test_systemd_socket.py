@@ -10,7 +10,7 @@ from support import balancectl, varlink
 
 from vm.guest import stacks, systemd
 
-MACHINES = ("isolated",)
+MACHINES = ("bookworm/isolated", "trixie/isolated")
 
 UNITS = (systemd.SERVICE, systemd.SOCKET)
 

@@ -8,7 +8,7 @@ from support import hogs
 
 from vm.guest import stacks, systemd, topology
 
-MACHINES = ("default", "sixteen", "flat")
+MACHINES = ("trixie/default", "trixie-rt/sixteen", "bookworm/flat")
 
 # Nodes, cores and CPUs online: what the tests are to have been run on.
 SHAPES = {"default": (2, 4, 8), "sixteen": (2, 8, 16), "flat": (1, 4, 4)}
