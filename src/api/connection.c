@@ -215,6 +215,7 @@ static int step(struct connection *c)
 
         if (c->owing || c->closing || c->has_turn || varlink_stream_pending(&c->stream) > 0)
                 return 0;
+        server_look_at_clock(c->server);
         r = c->producer ? produce(c) : answer_next(c);
         if (r < 0)
                 return r;

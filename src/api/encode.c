@@ -113,13 +113,19 @@ static bool add_result(json_t *object, const struct decision *decision)
                set(object, "durationUSec", json_integer(usec(decision->took)));
 }
 
-json_t *encode_decision(const struct decision *decision, nsec_t made_at)
+json_int_t encode_time(nsec_t at, const struct calendar *calendar)
 {
-        json_auto_t *object = json_pack(
-                "{s:I, s:i, s:i, s:o, s:i, s:i, s:i, s:s}", "timeUSec", usec(made_at), "tid",
-                (int)decision->tid, "pid", (int)decision->tgid, "comm", encode_comm(decision->comm),
-                "priority", decision->prio, "from", (int)decision->from, "to", (int)decision->to,
-                "reason", move_reason_to_string(decision->reason));
+        return usec(calendar_realtime(calendar, at));
+}
+
+json_t *encode_decision(const struct decision *decision, const struct calendar *calendar)
+{
+        json_auto_t *object =
+                json_pack("{s:I, s:i, s:i, s:o, s:i, s:i, s:i, s:s}", "timeUSec",
+                          encode_time(decision->boottime_at, calendar), "tid", (int)decision->tid,
+                          "pid", (int)decision->tgid, "comm", encode_comm(decision->comm),
+                          "priority", decision->prio, "from", (int)decision->from, "to",
+                          (int)decision->to, "reason", move_reason_to_string(decision->reason));
 
         if (!object ||
             (decision->chain > 0 && !set(object, "chain", json_integer(decision->chain))) ||
@@ -132,8 +138,8 @@ json_t *encode_decision(const struct decision *decision, nsec_t made_at)
         return json_incref(object);
 }
 
-json_t *encode_notice(const struct notice *notice)
+json_t *encode_notice(const struct notice *notice, nsec_t at, const struct calendar *calendar)
 {
-        return json_pack("{s:I, s:i, s:s}", "timeUSec", usec(clock_now_nsec(CLOCK_REALTIME)),
-                         "level", notice->level, "text", notice->text);
+        return json_pack("{s:I, s:i, s:s}", "timeUSec", encode_time(at, calendar), "level",
+                         notice->level, "text", notice->text);
 }

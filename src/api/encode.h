@@ -20,6 +20,8 @@ json_t *encode_cpu(const struct cpu_view *view);
 json_t *encode_thread(const struct thread_view *view, nsec_t now);
 /* No longer than this, as text. */
 #define ENCODED_DECISION_MAX 512U
-/* MADE_AT: CLOCK_REALTIME. */
-json_t *encode_decision(const struct decision *decision, nsec_t made_at);
-json_t *encode_notice(const struct notice *notice);
+json_t *encode_decision(const struct decision *decision, const struct calendar *calendar);
+/* AT: CLOCK_BOOTTIME. */
+json_t *encode_notice(const struct notice *notice, nsec_t at, const struct calendar *calendar);
+/* AT, CLOCK_BOOTTIME, as the interface has times: microseconds since 1970. */
+json_int_t encode_time(nsec_t at, const struct calendar *calendar);

@@ -67,11 +67,11 @@ static int history_end(struct history *history, struct connection *connection)
 static int history_add(struct history *history, struct connection *connection,
                        const struct decision *decision)
 {
-        nsec_t made_at = server_realtime(connection->server, decision->at);
+        const struct calendar *calendar = &connection->server->calendar;
         json_t *encoded;
         int r;
 
-        encoded = json_pack("{s:o}", "decision", encode_decision(decision, made_at));
+        encoded = json_pack("{s:o}", "decision", encode_decision(decision, calendar));
         if (!encoded)
                 return -ENOMEM;
         r = history->held ? connection_reply(connection, TAKE_PTR(history->held), true) : 0;

@@ -46,11 +46,14 @@ void monitor_tell_decision(struct monitor *monitor)
 void monitor_tell_notice(struct monitor *monitor, const struct notice *notice)
 {
         json_t **place = &monitor->notices[monitor->n_notices % MONITOR_NOTICES];
+        struct server *server;
         json_t *encoded;
 
         if (!monitor->subscriptions)
                 return;
-        encoded = encode_notice(notice);
+        server = monitor->subscriptions->connection->server;
+        server_look_at_clock(server);
+        encoded = encode_notice(notice, clock_now_nsec(CLOCK_BOOTTIME), &server->calendar);
         if (!encoded)
                 return; /* the log has it */
         json_decref(*place);
@@ -89,16 +92,15 @@ static int tell_decision(struct subscription *s, const struct decisions *decisio
         uint64_t n_lost = skip_lost(&s->n_decisions, decisions_count(decisions), DECISIONS_MAX);
         struct connection *connection = s->connection;
         const struct decision *decision;
-        nsec_t made_at;
 
         if (n_lost > 0)
                 return tell_lost(s, n_lost);
         decision = decisions_get(decisions, s->n_decisions++);
         if (!server_shows(connection->server, &connection->peer, decision->uid))
                 return 0;
-        made_at = server_realtime(connection->server, decision->at);
         return connection_reply(connection,
-                                json_pack("{s:o}", "decision", encode_decision(decision, made_at)),
+                                json_pack("{s:o}", "decision",
+                                          encode_decision(decision, &connection->server->calendar)),
                                 true);
 }
 

@@ -20,8 +20,6 @@
 #define FINISH_WITHIN (100 * NSEC_PER_MSEC)
 /* A shortage that comes again within this time is still the same, and was told. */
 #define SHORTAGE_OVER (60 * NSEC_PER_SEC)
-/* The clock was set if it is off by more; otherwise it is kept right, or we were kept waiting. */
-#define CLOCK_STEADY (10 * NSEC_PER_MSEC)
 /* Notices of dropped clients: so many at once, and one more in that time. */
 #define NOTICES_AT_ONCE 10
 #define NOTICE_EVERY    (10 * NSEC_PER_SEC)
@@ -42,32 +40,17 @@ nsec_t server_now(const struct server *server)
         return usec * NSEC_PER_USEC;
 }
 
-/* What CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. Between two readings of one the thread may have
- * lost its CPU: of some tries the quickest counts. */
-static nsec_t read_ahead(void)
+void server_look_at_clock(struct server *server)
 {
-        nsec_t ahead = 0, quickest = NSEC_INFINITY;
+        struct calendar_reading reading;
+        uint64_t iteration = 0;
 
-        for (unsigned i = 0; i < 3; i++) {
-                nsec_t before = clock_now_nsec(CLOCK_MONOTONIC);
-                nsec_t realtime = clock_now_nsec(CLOCK_REALTIME);
-                nsec_t took = clock_now_nsec(CLOCK_MONOTONIC) - before;
-
-                if (took < quickest) {
-                        quickest = took;
-                        ahead = realtime - before;
-                }
-        }
-        return ahead;
-}
-
-nsec_t server_realtime(struct server *server, nsec_t at)
-{
-        nsec_t ahead = read_ahead();
-
-        if (MAX(ahead, server->ahead) - MIN(ahead, server->ahead) > CLOCK_STEADY)
-                server->ahead = ahead;
-        return server->ahead + at;
+        (void)sd_event_get_iteration(server->event, &iteration);
+        if (iteration == server->clock_seen_in)
+                return;
+        server->clock_seen_in = iteration;
+        reading = calendar_read();
+        calendar_correct(&server->calendar, &reading);
 }
 
 bool server_shows_all(const struct server *server, const struct peer *caller)
@@ -400,6 +383,7 @@ static int add_sources(struct server *server)
 int server_new(struct server **ret, sd_event *event, int fd, const struct api_host *host,
                const struct api_settings *settings)
 {
+        const struct calendar_reading reading = calendar_read();
         _cleanup_(server_freep) struct server *server = NULL;
         int r;
 
@@ -414,8 +398,8 @@ int server_new(struct server **ret, sd_event *event, int fd, const struct api_ho
         server->settings = *settings;
         json_object_seed(0); /* reads a file: not within a call, with no descriptors left */
         server->pid = getpid();
-        server->started_at = clock_now_nsec(CLOCK_MONOTONIC);
-        server->ahead = read_ahead();
+        server->started_at = clock_now_nsec(CLOCK_BOOTTIME);
+        calendar_init(&server->calendar, &reading);
         server->timer_at = NSEC_INFINITY;
         server->notices_left = NOTICES_AT_ONCE;
         server->notices_at = server_now(server);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
+#include "api/calendar.h"
 #include "api/limits.h"
 #include "api/monitor.h"
 #include "engine/balancer.h"
@@ -59,9 +60,10 @@ struct server {
         sd_event *event;
         struct api_host host;
         struct api_settings settings;
-        nsec_t started_at; /* CLOCK_MONOTONIC */
-        nsec_t ahead;      /* CLOCK_REALTIME of CLOCK_MONOTONIC: server_realtime() */
-        pid_t pid;         /* its own */
+        nsec_t started_at; /* CLOCK_BOOTTIME */
+        struct calendar calendar;
+        uint64_t clock_seen_in; /* the turn of the loop; 0: none */
+        pid_t pid;              /* its own */
 
         int fd; /* listening */
         sd_event_source *accept;
@@ -107,9 +109,9 @@ void server_configure(struct server *server, const struct api_settings *settings
 
 /* The time that the loop has, CLOCK_MONOTONIC. */
 nsec_t server_now(const struct server *server);
-/* AT, CLOCK_MONOTONIC, as the calendar has it now (CLOCK_REALTIME): always the same, and in the
- * same order, until the clock is set. */
-nsec_t server_realtime(struct server *server, nsec_t at);
+/* To be called before times are told: follows a clock that was set, once in a turn of the loop, so
+ * that what is told in one goes by one clock. */
+void server_look_at_clock(struct server *server);
 /* CPU time that an event took whose work began at BEGAN, CLOCK_THREAD_CPUTIME_ID. */
 nsec_t server_cost(nsec_t began);
 /* Looks at all connections at AT, CLOCK_MONOTONIC, at the latest, or a little later. */

@@ -43,7 +43,7 @@ static json_int_t count(uint64_t n)
 static json_t *encode(const struct call *call, const struct balancer_state *state)
 {
         const struct balancer_counts *c = &state->counts;
-        struct server *server = call->server;
+        const struct server *server = call->server;
         const struct peer *peer = &call->connection->peer;
 
         return json_pack(
@@ -51,8 +51,8 @@ static json_t *encode(const struct call *call, const struct balancer_state *stat
                 "s:I,"
                 " s:o, s:o, s:i, s:b, s:b}",
                 "version", PACKAGE_VERSION, "pid", (int)server->pid, "startedUSec",
-                count(server_realtime(server, server->started_at) / NSEC_PER_USEC), "observing",
-                state->observing, "trouble", trouble_name(state->trouble), "intervalUSec",
+                encode_time(server->started_at, &server->calendar), "observing", state->observing,
+                "trouble", trouble_name(state->trouble), "intervalUSec",
                 count(state->interval / NSEC_PER_USEC), "onlineCpus", encode_cpus(&state->online),
                 "unbalancedCpus", encode_cpus(&state->unbalanced), "threads", (int)c->n_threads,
                 "watched", (int)c->n_hot, "narrow", (int)state->n_narrow, "keptForChildren",

@@ -220,19 +220,18 @@ static json_t *encode_decisions(const struct connection *connection, const struc
                                 size_t n)
 {
         const struct decisions *decisions = balancer_decisions(connection->server->host.balancer);
+        const struct calendar *calendar = &connection->server->calendar;
         json_auto_t *array = json_array();
         uint64_t number = decisions_count(decisions);
 
         while (number-- > 0 && json_array_size(array) < n) {
                 const struct decision *decision = decisions_get(decisions, number);
-                nsec_t made_at;
 
                 if (!decision)
                         break;
                 if (!concerns(decision, view, connection))
                         continue;
-                made_at = server_realtime(connection->server, decision->at);
-                if (json_array_insert_new(array, 0, encode_decision(decision, made_at)) < 0)
+                if (json_array_insert_new(array, 0, encode_decision(decision, calendar)) < 0)
                         return NULL;
         }
         return json_incref(array);

@@ -11,6 +11,7 @@
 #include "base/escape.h"
 #include "base/macro.h"
 #include "engine/inside.h"
+#include "engine/narrowings.h"
 #include "engine/watch.h"
 #include "policy/lag.h"
 
@@ -216,9 +217,19 @@ static struct decision decide(struct balancer *b, const struct hot *hot, const s
         return decision;
 }
 
+/* Converted at once: after the next sleep of the machine it could not be told how long those before
+ * were. What boottime_of() adds may be too little, never too much: the most counts, so that later
+ * stays later. */
+static nsec_t told_boottime(struct balancer *b, nsec_t at)
+{
+        b->slept = MAX(b->slept, boottime_of(at) - at);
+        return at + b->slept;
+}
+
 /* The switches are read for what is told only: that opens a file. */
 static void tell(struct balancer *b, struct decision *decision)
 {
+        decision->boottime_at = told_boottime(b, decision->at);
         read_switches(b, decision);
         decisions_add(b->decisions, decision);
         if (b->options.on_decision)

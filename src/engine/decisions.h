@@ -14,6 +14,8 @@
 
 struct decision {
         nsec_t at; /* CLOCK_MONOTONIC, when it was carried out (observing: made) */
+        /* The same by CLOCK_BOOTTIME, which goes on while the machine sleeps; later is later. */
+        nsec_t boottime_at;
         pid_t tgid, tid;
         uint64_t start_ticks;        /* of the thread: a later one may have its number */
         uid_t uid;                   /* effective, when it was decided; UID_UNKNOWN: it was gone */

@@ -31,6 +31,7 @@ struct balancer {
         unsigned n_chains; /* of all plans so far: their numbers begin behind it */
         nsec_t stuck_told; /* since when the stuck move was under way that was told last */
         nsec_t interval;   /* between the last two samples; 0: there was one only */
+        nsec_t slept;      /* what CLOCK_BOOTTIME is ahead of the kernel's clock */
         struct balancer_counts counts;
         uint64_t n_changes; /* of what is known of threads: ticks, reports of moves */
         /* For inspect.c: why threads are where they are, as of that change. */

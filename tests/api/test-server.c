@@ -568,6 +568,59 @@ static void test_subscriber_does_not_lose_what_is_not_for_it(void **state)
         assert_non_null(stage->server->connections);
 }
 
+/* The time that stands in FIELD of the next reply, or, with an OBJECT, in that of its. */
+static json_int_t hear_time(struct client *client, const char *object, const char *field)
+{
+        struct varlink_reply reply = {0};
+        const json_t *in;
+        json_int_t at;
+
+        hear(client, &reply);
+        in = object ? json_object_get(reply.parameters, object) : reply.parameters;
+        at = json_integer_value(json_object_get(in, field));
+        varlink_reply_done(&reply);
+        return at;
+}
+
+/* Within the last minute. */
+static void assert_recent(json_int_t usec)
+{
+        json_int_t now = (json_int_t)(clock_now_nsec(CLOCK_REALTIME) / NSEC_PER_USEC);
+
+        assert_in_range(usec, now - 60 * 1000000, now + 1000000);
+}
+
+/* As if the clock had been set by an hour since it was looked at. */
+static void set_clock(struct stage *stage)
+{
+        stage->server->calendar.ahead -= 3600 * (int64_t)NSEC_PER_SEC;
+}
+
+static void test_times_go_by_the_clock_as_it_is_set_now(void **state)
+{
+        const struct notice notice = {.level = 4, .text = "something", .detail = ""};
+        const struct decision decision = {.boottime_at = clock_now_nsec(CLOCK_BOOTTIME)};
+        struct stage *stage = *state;
+        _cleanup_client_ struct client c = connect_as(stage, &root);
+        _cleanup_client_ struct client monitor = connect_as(stage, &root);
+
+        forget_decisions(stage);
+        decisions_add(stage->balancer->decisions, &decision);
+        set_clock(stage);
+        say(&c, GET_STATUS);
+        assert_recent(hear_time(&c, NULL, "startedUSec"));
+        set_clock(stage);
+        say(&c, HISTORY(""));
+        assert_recent(hear_time(&c, "decision", "timeUSec"));
+        say(&monitor, MONITOR);
+        assert_field(&monitor, "ready", true);
+        set_clock(stage);
+        /* Another turn of the loop: the clock is looked at once in each. */
+        assert_int_equal(sd_event_run(stage->event, 0), 0);
+        monitor_tell_notice(&stage->server->monitor, &notice);
+        assert_recent(hear_time(&monitor, "notice", "timeUSec"));
+}
+
 /* What was decided about a thread while it was another user's is not told to its present one. */
 static void test_explain_tells_what_the_caller_might_see(void **state)
 {
@@ -1079,6 +1132,7 @@ int main(void)
                 TEST(test_subscriber_is_told_the_last_decisions),
                 TEST(test_subscriber_that_falls_behind_is_told),
                 TEST(test_subscriber_does_not_lose_what_is_not_for_it),
+                TEST(test_times_go_by_the_clock_as_it_is_set_now),
                 TEST(test_explain_tells_what_the_caller_might_see),
                 TEST(test_lists_of_wide_masks),
                 TEST(test_decisions_about_an_earlier_thread_are_not_told),

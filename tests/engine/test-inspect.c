@@ -17,6 +17,7 @@
 #include "base/macro.h"
 #include "engine/inside.h"
 #include "engine/inspect.h"
+#include "engine/narrowings.h"
 #include "engine/pool.h"
 #include "sim/kernel.h"
 #include "sim/machine.h"
@@ -652,6 +653,24 @@ static void test_owner_is_that_of_the_decision(void **state)
         assert_int_equal(b->last.uid, 0);
 }
 
+/* The machine sleeps between two decisions: that puts off the second, and not the first. */
+static void test_sleep_counts_between_decisions(void **state)
+{
+        struct bench *b = *state;
+        nsec_t slept;
+
+        add_hogs(b, 2, 0);
+        start(b, SEC);
+        slept = b->balancer->slept;
+        assert_true(slept < boottime_of(0) + SEC);
+        assert_int_equal(b->last.boottime_at, b->last.at + slept);
+        b->balancer->slept += 8 * 3600 * SEC;
+        run(b, 10 * SEC);
+        assert_int_equal(b->last.boottime_at, b->last.at + slept + 8 * 3600 * SEC);
+        assert_int_equal(decisions_get(b->balancer->decisions, 0)->boottime_at,
+                         decisions_get(b->balancer->decisions, 0)->at + slept);
+}
+
 /* Numbers of chains go on from plan to plan: B makes way for A, on three CPUs. */
 static void test_chains_are_numbered_on(void **state)
 {
@@ -860,6 +879,7 @@ int main(void)
                 TEST(test_narrow_is_told_from_kept),
                 TEST(test_cpus_without_schedstat),
                 TEST(test_owner_is_that_of_the_decision),
+                TEST(test_sleep_counts_between_decisions),
                 TEST(test_chains_are_numbered_on),
                 TEST(test_cpus),
         };
