@@ -13,9 +13,11 @@ import signal
 import socket
 import stat
 import struct
+import time
 
 import pytest
 from support import daemon, procfs, served, varlink
+from support.namespace import after_a_sleep
 from support.varlink import encode
 
 SERVICE = "org.varlink.service"
@@ -559,3 +561,10 @@ def test_path_that_is_too_long_for_a_socket(start_daemon, runtime_dir):
     else:
         assert running.wait() == 1
         assert any("too long" in line.lower() for line in running.lines), running.lines
+
+
+def test_a_machine_that_has_slept():
+    """Its start is told right, though CLOCK_BOOTTIME is eight hours ahead of CLOCK_MONOTONIC."""
+    began = time.time()
+    with served.serving(prefix=after_a_sleep(8 * 3600)) as server, server.connect() as client:
+        assert began - 1 < client.call(STATUS)["startedUSec"] / 1e6 < time.time() + 1
