@@ -36,11 +36,16 @@ static void tell_killed(const char *path)
                 streq(path, BALANCER_CLIENT_PATH) ? "" : " --runtime-dir DIR");
 }
 
-/* The name of systemd's socket stays, and what was killed under systemd is restored behind. */
+/* The name of systemd's socket outlives the service, and that of a daemon which was started by hand
+ * and killed looks the same. */
 static void tell_refused(const char *path)
 {
         if (is_a_service(path))
-                tell_absent(path, ECONNREFUSED);
+                fprintf(stderr,
+                        "balancerd does not run (%s: %s); start it with: systemctl start "
+                        "balancerd; that gives back what one that was killed left narrow, as does: "
+                        "balancerd --restore\n",
+                        path, strerror(ECONNREFUSED));
         else
                 tell_killed(path);
 }

@@ -20,7 +20,8 @@ static void print_daemon(const struct terminal *terminal, const json_t *status)
                    field_flag(status, "observing") ? ", observing only: it moves nothing" : "");
 }
 
-/* A clock that was set back tells nothing. */
+/* The daemon tells its start by the clock as it is set now: later than now it is only where the
+ * clock was set back between its answer and this reading, and then it tells nothing. */
 static void print_age(const struct terminal *terminal, const json_t *status)
 {
         nsec_t now = clock_now_nsec(CLOCK_REALTIME), started;

@@ -832,14 +832,17 @@ def test_how_to_start_it_is_said_where_it_is_a_service(script, arguments, hint):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("is_service", [False, True])
 def test_default_socket_that_nobody_listens_at(path, is_service):
-    """The service's outlives it; another was left by a daemon that was killed."""
+    """The service's outlives it; another was left by a daemon that was killed, as the service's may be, too."""
     abandon(path)
     folders = "/run/balancerd /run/systemd/system" if is_service else "/run/balancerd"
     script = f"mount -t tmpfs -o size=1m none /run\nmkdir -p {folders}\ntouch {DEFAULT_SOCKET}\nmount --bind {path} {DEFAULT_SOCKET}"
     done = run(None, prefix=in_mount_namespace(script))
     assert done.returncode == 1
     if is_service:
-        expected = f"balancerd does not run ({DEFAULT_SOCKET}: Connection refused); start it with: systemctl start balancerd\n"
+        expected = (
+            f"balancerd does not run ({DEFAULT_SOCKET}: Connection refused); start it with: systemctl start balancerd; "
+            "that gives back what one that was killed left narrow, as does: balancerd --restore\n"
+        )
     else:
         expected = (
             f"balancerd was killed ({DEFAULT_SOCKET}: Connection refused); its next start gives back what "
