@@ -20,6 +20,10 @@
 #include "base/log.h"
 #include "kernel/linux.h"
 
+/* Exit status where the command line or the configuration was refused, EX_CONFIG of sysexits.h: it
+ * would be the next time, too, so the unit starts nothing then (RestartPreventExitStatus=). */
+#define EXIT_REFUSED 78
+
 /* Threads that can be narrowed at one time: a record is a few hundred bytes. */
 #define LEDGER_RECORDS 4096U
 
@@ -208,6 +212,7 @@ static int serve(const struct claim *claim, const struct service_options *option
         return MIN(r, restore(claim->kernel, claim->ledger, false));
 }
 
+/* Returns 0, EXIT_REFUSED or a negative errno. */
 static int run(const struct arguments *arguments)
 {
         _cleanup_(notify_freep) struct notify *notify = NULL;
@@ -220,7 +225,7 @@ static int run(const struct arguments *arguments)
         raise_descriptor_limit();
         r = configure(&config, &source);
         if (r < 0)
-                return r;
+                return r == -EBADMSG ? EXIT_REFUSED : r;
         r = notify_new(&notify);
         if (r < 0)
                 return log_error_errno(r, "cannot take what the service manager passed");
@@ -257,9 +262,11 @@ int main(int argc, char **argv)
         int r;
 
         r = arguments_parse(&arguments, argc, argv);
-        if (r < 0)
+        if (r < 0) {
                 fprintf(stderr, "Try \"balancerd --help\".\n");
+                return EXIT_REFUSED;
+        }
         if (r > 0)
                 r = arguments.mode == MODE_CHECK ? check(&arguments) : act(&arguments);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return r < 0 ? EXIT_FAILURE : r;
 }

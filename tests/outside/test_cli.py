@@ -6,7 +6,7 @@ import stat
 import subprocess
 
 import pytest
-from support import tree
+from support import daemon, tree
 
 def run(*arguments, umask=-1):
     return subprocess.run(
@@ -124,7 +124,7 @@ def test_version_is_in_news():
 )
 def test_bad_arguments(arguments, said):
     done = run(*arguments)
-    assert done.returncode == 1
+    assert done.returncode == daemon.REFUSED
     assert done.stdout == ""
     complaint, hint = done.stderr.splitlines()
     assert said in complaint

@@ -62,7 +62,7 @@ def test_start_without_a_file_tells_nothing(start_daemon):
 
 def test_start_in_a_folder_that_is_not_there_is_refused(start_daemon, folder):
     daemon_ = start_daemon("--config-dir", str(folder / "typo"), wait=False)
-    assert daemon_.wait() == 1
+    assert daemon_.wait() == daemon.REFUSED
     assert daemon_.lines[0] == (
         f"balancerd: {folder}/typo: expected a folder that can be read: No such file or directory"
     )
@@ -87,7 +87,7 @@ def test_start_is_refused(start_daemon, folder, runtime_dir):
     """With all that is wrong, and before anything is made."""
     configuration.write(folder, {MAIN: '{"balance": {"tick": 10}}', f"{FOLDER}/a.json": "{"})
     daemon_ = start_daemon(wait=False)
-    assert daemon_.wait() == 1
+    assert daemon_.wait() == daemon.REFUSED
     assert daemon_.lines == [
         f"balancerd: {folder}/{MAIN}: /balance/tick: expected a time with its unit, such as 20ms, from 1ms to 1s, in quotes",
         f"balancerd: {folder}/{FOLDER}/a.json:1:1: expected more: the file is cut short",

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import tree, units
+from support import daemon, tree, units
 
 SERVICE = units.read("balancerd.service")
 SOCKET = units.read("balancerd.socket")
@@ -159,6 +159,15 @@ def test_times_fit_the_program():
     assert 0 < seconds("RestartSec") < seconds("WatchdogSec")
 
 
+def test_it_is_started_again_however_often_it_dies():
+    """Restarts alone never come to the limit; where it would be refused again there are none."""
+    interval = int(re.fullmatch(r"(\d+)s", SERVICE["Unit"]["StartLimitIntervalSec"][0])[1])
+    assert int(SERVICE["Unit"]["StartLimitBurst"][0]) > interval / seconds("RestartSec") + 1
+    main = (tree.SOURCE / "src/balancerd/main.c").read_text()
+    refused = re.search(r"^#define EXIT_REFUSED (\d+)$", main, re.M)[1]
+    assert SERVICE["Service"]["RestartPreventExitStatus"] == [refused] == [str(daemon.REFUSED)]
+
+
 # What neither a test of its own nor a run of the program holds to its place, but for paths.
 SERVICE_HAS = {
     "Type": "notify",
@@ -223,8 +232,8 @@ def test_system_calls_are_filtered():
 def test_no_line_is_held_by_nothing():
     """Whoever adds one says here what holds it."""
     elsewhere = {
-        "ExecStart", "ExecReload", "ExecStopPost", "RestartSec", "WatchdogSec", "TimeoutStopSec",
-        "RuntimeDirectory", "LimitNOFILE", "AmbientCapabilities", "CapabilityBoundingSet", "SystemCallFilter",
+        "ExecStart", "ExecReload", "ExecStopPost", "RestartSec", "RestartPreventExitStatus", "WatchdogSec",
+        "TimeoutStopSec", "RuntimeDirectory", "LimitNOFILE", "AmbientCapabilities", "CapabilityBoundingSet", "SystemCallFilter",
     }  # fmt: skip
     assert set(SERVICE["Service"]) == set(SERVICE_HAS) | elsewhere
     assert set(SOCKET["Socket"]) == set(SOCKET_HAS) | {"ListenStream"}

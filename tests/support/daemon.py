@@ -15,6 +15,9 @@ from . import tree
 # Long enough for the slowest machine under the slowest checker; a daemon that hangs fails by it.
 PATIENCE_SEC = 60
 
+# Its exit status where the command line or the configuration is wrong.
+REFUSED = 78
+
 # For the environment: AddressSanitizer keeps what was freed for a while, to see it used again.
 EXACT_MEMORY = {"ASAN_OPTIONS": "quarantine_size_mb=0:thread_local_quarantine_size_kb=0"}
 

@@ -140,7 +140,7 @@ def test_hidden_processes_are_no_matter():
 
 
 def test_hidden_processes_are_named_once():
-    """With hidepid=2 (which ProtectProc= makes of /proc) it sees its own threads alone, and goes on."""
+    """With hidepid=2 (which ProtectProc= makes of the /proc of its own) it sees its own threads alone, and goes on."""
     since = systemd.cursor()
     with systemd.drop_in("[Service]\nProtectProc=invisible\n"):
         systemd.systemctl("start", "balancerd")

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-from support import balancectl, varlink
+from support import balancectl, daemon, varlink
 
 from vm.guest import stacks, systemd
 
@@ -65,6 +65,22 @@ def test_who_waits_over_a_crash_is_answered():
         assert answers(clients) == {systemd.wait_for_start(after=pid)}
     assert systemd.shown("NFileDescriptorStore") == "2"
     assert states() == ["active", "active"]
+
+
+def test_a_configuration_that_is_refused():
+    """It is not started again for nothing: not by systemd, and not for ever by a client that waits."""
+    limit = "[Unit]\nStartLimitBurst=3\nStartLimitIntervalSec=1h\n"
+    with systemd.drop_in(limit), systemd.configured({"observe": "none"}):
+        systemd.systemctl("start", "balancerd", check=False)
+        assert systemd.properties("ActiveState", "NRestarts", "ExecMainStatus") == {
+            "ActiveState": "failed",
+            "NRestarts": "0",
+            "ExecMainStatus": str(daemon.REFUSED),
+        }
+        assert states() == ["failed", "active"]
+        with contextlib.ExitStack() as stack:
+            asking(stack, 1)
+            systemd.wait_for(lambda: states() == ["failed", "failed"], "an end of starts")
 
 
 class Caller(threading.Thread):
