@@ -400,7 +400,7 @@ static int probe_hidden(struct fake *f)
 
 static int mount_hiding_proc(const char *path)
 {
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
                 return -errno;
         return mount("proc", path, "proc", 0, "hidepid=1") < 0 ? -errno : 0;
 }

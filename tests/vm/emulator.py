@@ -93,10 +93,13 @@ class Run:
         return self
 
     def __exit__(self, *_exc):
-        if self.process.poll() is None:
-            self.process.kill()
+        self.stop()
         self.process.wait()
         self.process.stdout.close()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
 
     def seconds(self):
         return time.monotonic() - self.began

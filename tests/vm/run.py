@@ -3,7 +3,7 @@
 """Runs the tests of tests/vm/guest on real kernels with systemd as process 1, in QEMU.
 
     run.py [--guest NAME] [--machine NAME] [--test FILE[::TEST]] [--long] [--junit FILE]
-           [--folder FOLDER] [--append WORDS]
+           [--jobs N] [--folder FOLDER] [--append WORDS]
     run.py --shell [--guest NAME] [--machine NAME]
 
 GUESTS and MACHINES are those of recipes.py. A test runs on every guest, and on the machines that its
@@ -24,6 +24,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,13 +73,9 @@ class Bench:
     tests: Path
     append: str  # to each kernel's command line
     long: bool
-    n_runs: int = 0
 
     def new_folder(self):
-        self.n_runs += 1
-        folder = self.folder / f"run-{self.n_runs}"
-        folder.mkdir()
-        return folder
+        return Path(tempfile.mkdtemp(prefix="run-", dir=self.folder))
 
     def write_payload(self, folder, guest, machine, files):
         environment = f"export BALANCERD_GUEST={guest} BALANCERD_MACHINE={machine}"
@@ -144,6 +141,9 @@ class Session:
         self.current = None  # the test that runs
         self.n_settled = 0  # tests of which it is known what became
         self.n_broken = 0  # boots
+        self.emulated = None  # the latest
+        self.stopped = False
+        self.seconds = 0.0
         self.results = []
 
     def keep(self, nodeid, result, **values):
@@ -187,12 +187,19 @@ class Session:
         print(f"{self.guest}/{self.machine}: {error}: what is left is run again", flush=True)
         return self.n_broken <= BROKEN_BOOTS_MAX
 
+    def stop(self):
+        """Ends the guest that runs, from another thread; there is no other after it."""
+        self.stopped = True
+        if self.emulated:
+            self.emulated.stop()
+
     def boot(self):
         """One boot. Returns whether another one is to follow: it got on with the tests."""
         folder = self.bench.new_folder()
         disk = self.bench.write_payload(folder, self.guest, self.machine, {"arguments": "\n".join(self.left) + "\n"})
         machine, n_before = recipes.MACHINES[self.machine], self.n_settled
         with emulator.Run(self.bench.emulator, self.image, machine, disk, folder, self.bench.append) as run:
+            self.emulated = run
             try:
                 self.follow(run)
             except emulator.Broken as error:
@@ -207,11 +214,26 @@ class Session:
         return self.n_settled > n_before
 
     def run(self):
-        while self.left and self.boot():
+        began = time.monotonic()
+        while self.left and not self.stopped and self.boot():
             pass
         for test in self.left:
             self.keep(test, "failed", text="not run: see what became of the boot")
+        self.seconds = time.monotonic() - began
         return self.results
+
+
+def run_all(sessions, n_jobs):
+    """So many at a time. An interrupt ends those that run and begins no other."""
+    with ThreadPoolExecutor(n_jobs) as pool:
+        try:
+            for done in [pool.submit(one.run) for one in sessions]:
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for one in sessions:
+                one.stop()
+            raise
 
 
 # Telling what became of them.
@@ -292,6 +314,7 @@ def arguments():
     parser.add_argument("--machine", choices=recipes.MACHINES)
     parser.add_argument("--test", metavar="FILE[::TEST]")
     parser.add_argument("--long", action="store_true", help="the long set")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="guests at a time (2)")
     parser.add_argument("--junit", type=Path)
     parser.add_argument("--folder", type=Path, default=GUEST_TESTS, help="of tests, in place of tests/vm/guest")
     parser.add_argument("--append", metavar="WORDS", default="", help="for the kernel's command line")
@@ -317,13 +340,15 @@ def main():
             disk = bench.write_payload(run, guest, machine, {"shell": terminal_size()})
             return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, run, options.append)
         everywhere = options.long or options.test is not None
-        results, times, began = [], defaultdict(float), time.monotonic()
-        for guest, machine, wanted in plan(bench.tests, guests, options.machine, options.test, everywhere):
-            start = time.monotonic()
-            results += Session(bench, guest, machine, wanted, show_progress).run()
-            times[guest] += time.monotonic() - start
+        sessions = [
+            Session(bench, *one, show_progress)
+            for one in plan(bench.tests, guests, options.machine, options.test, everywhere)
+        ]
+        began = time.monotonic()
+        run_all(sessions, options.jobs)
+        times = {guest: sum(one.seconds for one in sessions if one.guest == guest) for guest in guests}
         times["all"] = time.monotonic() - began
-        return report(results, guests, times, options.junit)
+        return report([result for one in sessions for result in one.results], guests, times, options.junit)
 
 
 if __name__ == "__main__":

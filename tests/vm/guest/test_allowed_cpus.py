@@ -7,7 +7,7 @@ from support import hogs
 from vm.guest import stacks, systemd
 
 pytestmark = stacks.PATIENT
-MACHINES = ("default", "trixie-rt/isolated")
+MACHINES = ("trixie/default", "trixie-rt/isolated")
 SCOPE = "balancerd-tests.scope"
 BOTH = {2, 3}
 

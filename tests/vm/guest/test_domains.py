@@ -3,7 +3,7 @@
 
 from vm.guest import stacks, systemd, topology
 
-MACHINES = ("bookworm/default", "trixie-rt/default")
+MACHINES = ("bookworm/default",)
 pytestmark = stacks.PATIENT
 
 

@@ -8,6 +8,8 @@ from support import hogs, machine
 
 from vm.guest import stacks, systemd, topology
 
+MACHINES = ("trixie/default",)
+
 pytestmark = stacks.PATIENT
 
 
@@ -31,6 +33,7 @@ def test_isolated_made_and_removed(record_property):
         stacks.assert_left_alone(run)
 
 
+@pytest.mark.long
 def test_hogs_met_before_the_partition_is_known(record_property):
     """Stacked as soon as it is made, before the service has noticed anything."""
     systemd.systemctl("start", "balancerd")
@@ -71,6 +74,7 @@ def nested():
             yield outer, inner, rest
 
 
+@pytest.mark.long
 def test_isolated_below_root():
     """Of nested partitions each is what it says: the inner one's hogs are spread, the others left."""
     systemd.systemctl("start", "balancerd")
@@ -82,6 +86,7 @@ def test_isolated_below_root():
     stacks.wait_for_unbalanced(())
 
 
+@pytest.mark.long
 def test_outer_partition_takes_the_cpus():
     """The inner one has none then, and its hogs go where the outer one's do: they are the kernel's."""
     systemd.systemctl("start", "balancerd")
@@ -96,6 +101,7 @@ def test_outer_partition_takes_the_cpus():
 NOT_REBUILT = "inapplicable: the kernel leaves CPUs that an isolated partition gives up without balancing"
 
 
+@pytest.mark.long
 def test_partition_narrowed_and_widened_around_its_hogs():
     """They are spread over the CPUs that it has, with masks of just these."""
     systemd.systemctl("start", "balancerd")
@@ -109,6 +115,7 @@ def test_partition_narrowed_and_widened_around_its_hogs():
             assert stacks.masks(run.told.tids()) == [cpus] * 4
 
 
+@pytest.mark.long
 def test_partition_emptied():
     """Without processes its CPUs stay without balancing; without CPUs it is none."""
     systemd.systemctl("start", "balancerd")

@@ -9,7 +9,7 @@ from support import balancectl, procfs
 
 from vm.guest import stacks, systemd, tampering
 
-MACHINES = ("isolated",)
+MACHINES = ("bookworm/isolated", "trixie/isolated")
 
 CAP_NET_ADMIN, CAP_SYS_NICE = 1 << 12, 1 << 23
 WATCHDOG_SEC = 6  # of the test; the shipped one is longer than it could wait

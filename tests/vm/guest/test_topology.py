@@ -76,6 +76,7 @@ def test_cores_come_before_siblings():
             assert {change.cpu for change in run.told.changes} <= near
 
 
+@pytest.mark.long
 def test_memory_is_left_by_those_only_who_keep_waiting():
     """balance.acrossNodes: "never" keeps hogs on their crowded node; "stuck", the default, does not."""
     far, near = (topology.core(max(cpus)) for cpus in (topology.nodes()[0], topology.nodes()[-1]))

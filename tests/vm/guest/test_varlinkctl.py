@@ -20,7 +20,7 @@ from support.journald import by_id
 
 from vm.guest import stacks, systemd
 
-MACHINES = ("isolated",)
+MACHINES = ("trixie/isolated",)
 
 if os.environ["BALANCERD_GUEST"] == "bookworm":
     pytestmark = pytest.mark.inapplicable("systemd 252 has no varlinkctl")
