@@ -96,7 +96,7 @@ class Guest:
 GUESTS = {
     "bookworm": Guest("bookworm", "linux-image-cloud-amd64"),
     "trixie": Guest("trixie", "linux-image-cloud-amd64", (*PACKAGES, "bpftrace")),
-    "trixie-rt": Guest("trixie", "linux-image-rt-amd64", (*PACKAGES, "bpftrace"), ROOT_MODULES),
+    "trixie-rt": Guest("trixie", "linux-image-rt-amd64", initrd=ROOT_MODULES),
 }
 
 

@@ -18,7 +18,7 @@ from support.journald import assert_fields_of_move, by_id
 
 from vm.guest import stacks, systemd, tracer
 
-MACHINES = ("trixie/isolated", "trixie-rt/isolated")
+MACHINES = ("trixie/isolated",)
 
 if os.environ["BALANCERD_GUEST"] != "trixie" and not shutil.which("bpftrace"):
     pytestmark = pytest.mark.inapplicable("its image has no bpftrace")
