@@ -124,11 +124,13 @@ def test_watchdog_is_fed_without_a_descriptor_to_spare(start):
     with notify.Manager(watchdog_usec=WATCHDOG_USEC) as manager:
         daemon_ = start(env=manager.environment())
         manager.wait_for(READY="1")
-        _soft, hard = resource.prlimit(daemon_.process.pid, resource.RLIMIT_NOFILE)
+        soft, hard = resource.prlimit(daemon_.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(daemon_.process.pid, resource.RLIMIT_NOFILE, (0, hard))
         manager.drain()
         for _ in range(3):
             manager.wait_for(WATCHDOG="1")
+        # A sanitizer opens files at the end.
+        resource.prlimit(daemon_.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
         stop(daemon_, manager)
 
 
