@@ -20,9 +20,9 @@ static bool is_a_service(const char *path)
         return streq(path, BALANCER_CLIENT_PATH) && access("/run/systemd/system", F_OK) == 0;
 }
 
-static void tell_absent(const char *path, int error)
+static void tell_absent(const char *path)
 {
-        fprintf(stderr, "balancerd does not run (%s: %s)%s\n", path, strerror(error),
+        fprintf(stderr, "balancerd does not run (%s: %s)%s\n", path, strerror(ENOENT),
                 is_a_service(path) ? "; start it with: systemctl start balancerd" : "");
 }
 
@@ -54,7 +54,7 @@ static int tell_open_failure(const char *path, int error)
 {
         switch (error) {
         case -ENOENT:
-                tell_absent(path, ENOENT);
+                tell_absent(path);
                 break;
         case -ECONNREFUSED:
                 tell_refused(path);

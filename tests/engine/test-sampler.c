@@ -522,6 +522,18 @@ static int probe_seen_topology(struct kernel *kernel, enum kernel_source source)
         return seen_topology.result > 0 ? -EACCES : seen_topology.result;
 }
 
+/* Starts on N_CPUS CPUs whose topology is read with RESULT. */
+static void start_seeing(struct bench *b, unsigned n_cpus, int result)
+{
+        bench_init(b);
+        bench_boot(b, NULL);
+        b->ops.read_topology = read_seen_topology;
+        b->ops.probe = probe_seen_topology;
+        seen_topology.n_cpus = n_cpus;
+        seen_topology.result = result;
+        bench_start(b, 1000);
+}
+
 /* As long as it takes until the topology may be read again. */
 static void tick_later(struct bench *b, unsigned n_reads)
 {
@@ -538,13 +550,7 @@ static void test_topology_lost(void **state)
         _cleanup_bench_ struct bench b;
 
         (void)state;
-        bench_init(&b);
-        bench_boot(&b, NULL);
-        b.ops.read_topology = read_seen_topology;
-        b.ops.probe = probe_seen_topology;
-        seen_topology.n_cpus = 1;
-        seen_topology.result = 0;
-        bench_start(&b, 1000);
+        start_seeing(&b, 1, 0);
         seen_topology.n_cpus = 2;
         seen_topology.result = -EMFILE;
         tick_later(&b, 1);
@@ -570,13 +576,7 @@ static void test_topology_never_seen(void **state)
         _cleanup_bench_ struct bench b;
 
         (void)state;
-        bench_init(&b);
-        bench_boot(&b, NULL);
-        b.ops.read_topology = read_seen_topology;
-        b.ops.probe = probe_seen_topology;
-        seen_topology.n_cpus = 2;
-        seen_topology.result = 1;
-        bench_start(&b, 1000);
+        start_seeing(&b, 2, 1);
         tick_later(&b, 0);
         assert_int_equal(b.n_notices, 0);
 }

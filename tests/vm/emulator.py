@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -163,5 +162,5 @@ def shell(emulator, image, machine, payload, folder, extra=""):
             env={**os.environ, **environment}, check=False,
         ).returncode  # fmt: skip
     finally:
-        if saved and shutil.which("stty"):
+        if saved:
             subprocess.run(["stty", saved], check=False)
