@@ -133,11 +133,11 @@ def test_half_messages_are_bounded(server):
         return Held(server, client)
 
     with server.connect() as client:
-        # An allocator keeps some of it for the next time, but what a round leaks adds up.
+        # An allocator keeps some of it for the next time, a sanitizer's more; what a round leaks adds up.
         first = round_()
-        for _ in range(4):
+        for _ in range(8):
             last = round_()
-        last.assert_no_more_than(first, memory_kb=n * 64)
+        last.assert_no_more_than(first, memory_kb=2 * n * 64)
 
 
 # Those who do not read.

@@ -20,6 +20,8 @@ COMMAND_LINE = (
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 BOOT_LIMIT_SEC = 240
 NMI_LIMIT_SEC = 15
+CONSOLE_LINES = 200
+PANIC, LINES_BEFORE_A_PANIC = "Kernel panic - not syncing", 20
 
 
 class Ended(Exception):
@@ -68,6 +70,13 @@ def options(image, machine, payload, folder, extra=""):
     ]  # fmt: skip
 
 
+def last_words(lines):
+    """The end of a console's LINES: from shortly before a panic on, which shows each CPU in turn."""
+    start = len(lines) - CONSOLE_LINES
+    panic = next((number for number, line in enumerate(lines) if PANIC in line), len(lines))
+    return lines[max(0, min(start, panic - LINES_BEFORE_A_PANIC)) :]
+
+
 class Run:
     """A guest that runs tests: `with Run(...) as run: run.next_event(seconds)`."""
 
@@ -103,13 +112,13 @@ class Run:
     def seconds(self):
         return time.monotonic() - self.began
 
-    def console(self, lines=200):
-        """The last lines of the console, and what the emulator has to say."""
+    def console(self):
+        """The last lines of the console, all of a panic, and what the emulator has to say."""
         text = ""
         for path in (self.console_path, self.folder / "emulator.log"):
             with contextlib.suppress(FileNotFoundError):
                 text += path.read_text(encoding="ascii", errors="replace").replace("\r", "")
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(last_words(text.splitlines()))
 
     def _wait_for_input(self, deadline):
         left = max(0, deadline - time.monotonic())

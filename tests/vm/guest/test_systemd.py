@@ -109,8 +109,8 @@ def test_the_watchdog_restarts_what_stands_still():
     messages = [one["MESSAGE"] for one in systemd.entries(since, "_PID=1", f"UNIT={systemd.SERVICE}")]
     assert f"balancerd.service: Watchdog timeout (limit {WATCHDOG_SEC}s)!" in messages
     assert "balancerd.service: Failed with result 'watchdog'." in messages
-    restored = systemd.told(since, "RESTORED")
-    assert (restored["BALANCERD_RESTORED"], restored["_PID"] in (str(pid), str(after))) == ("1", False)
+    # By the daemon itself, perhaps: systemd's SIGABRT comes with a SIGCONT, which lets it go on for a moment.
+    assert systemd.told(since, "RESTORED")["_PID"] not in (str(pid), str(after))
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=lambda one: one.name)
