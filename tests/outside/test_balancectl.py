@@ -19,6 +19,7 @@ from support.balancectl import (
     monitor,
     on_terminal,
     plain,
+    read_to_end,
     run,
     said,
 )
@@ -1428,7 +1429,7 @@ def test_it_links_nothing_of_the_daemon_s():
 def offered(*words):
     """For the last of WORDS, which may have been begun only."""
     script = (
-        'source "$1" && shift && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _balancectl && '
+        'compopt() { :; }; source "$1" && shift && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _balancectl && '
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
@@ -1474,3 +1475,29 @@ def test_bash_offers_values(words, expected):
     assert len(offered(*words)) >= len(expected)
     if not expected:
         assert offered(*words) == []
+
+
+def typed(keys, folder):
+    """The words that bash makes of KEYS on a terminal."""
+    words, setup = folder / "words", folder / "setup"
+    setup.write_text(
+        f'HISTFILE=; source "{tree.SOURCE}/completions/bash/balancectl"\n'
+        f'balancectl() {{ printf "%s\\n" "$@" >"{words}"; exit; }}\n'
+    )
+    master, slave = os.openpty()
+    shell = ["bash", "--rcfile", setup, "-i"]
+    with subprocess.Popen(shell, stdin=slave, stdout=slave, stderr=slave, start_new_session=True) as bash:
+        os.close(slave)
+        os.write(master, f"{keys}\n".encode())
+        shown = read_to_end(master)
+        os.close(master)
+        assert bash.wait(PATIENCE_SEC) == 0, shown
+    return words.read_text().splitlines()
+
+
+@pytest.mark.parametrize("option", ["--socket", "--config-dir"])
+def test_bash_goes_on_below_a_folder(option, runtime_dir):
+    """No blank behind its name, as there is behind a word that is whole."""
+    (runtime_dir / "folder/below").mkdir(parents=True)
+    keys = f"balancectl {option} {runtime_dir}/fol\tbel\t"
+    assert typed(keys, runtime_dir) == [option, f"{runtime_dir}/folder/below/"]
