@@ -82,9 +82,12 @@ def test_named_targets_exist():
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
-def test_readme_says_what_is_to_be_done_once():
+@pytest.mark.parametrize(
+    ("document", "begin"), [(README, "# once, after the installation"), (MANUAL, ".Sh RUNNING AS A SERVICE")]
+)
+def test_document_says_what_is_to_be_done_once(document, begin):
     """For each kind of file that make install puts in a place of systemd's."""
-    once = README.split("# once, after the installation")[1].split("enable --now")[0]
+    once = document.split(begin)[1].split("enable --now")[0]
     for command in ("systemd-sysusers", "systemd-tmpfiles --create", "systemctl daemon-reload",
                     "journalctl --update-catalog"):  # fmt: skip
         assert command in once
