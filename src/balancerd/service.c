@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <systemd/sd-event.h>
+#include <unistd.h>
 
 #include "balancerd/news.h"
 #include "balancerd/reload.h"
@@ -56,15 +57,6 @@ static void on_notice(const struct notice *notice, void *userdata)
 
         news_tell_notice(notice);
         serving_tell_notice(service->serving, notice);
-}
-
-/* Keeps the daemon itself on CPUs that the kernel balances. A cpuset of our own may forbid them:
- * then we are where its administrator put us. */
-static void on_housekeeping(const struct cpuset *cpus, void *userdata)
-{
-        struct service *service = userdata;
-
-        (void)service->kernel->ops->set_affinity(service->kernel, gettid(), cpus);
 }
 
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -269,8 +261,8 @@ static int start(struct service *service, struct ledger *ledger,
                 .n_workers = 1,
                 .on_decision = on_decision,
                 .on_notice = on_notice,
-                .on_housekeeping = on_housekeeping,
                 .userdata = service,
+                .main_tid = gettid(),
         };
         int r;
 

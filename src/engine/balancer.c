@@ -90,9 +90,26 @@ static int choose_housekeeping(struct balancer *b)
         r = housekeeping_cpus(b, &cpus);
         if (r < 0)
                 return r;
-        if (b->options.on_housekeeping)
-                b->options.on_housekeeping(&cpus, b->options.userdata);
-        return b->mover ? mover_set_cpus(b->mover, &cpus) : 0;
+        placement_want(&b->placement, &cpus);
+        return 0;
+}
+
+/* The mover's threads follow the event loop's, wherever that was put. */
+static int keep_house(struct balancer *b)
+{
+        int r;
+
+        if (b->sampler.domains_changed) {
+                r = choose_housekeeping(b);
+                if (r < 0)
+                        return r;
+        }
+        if (b->options.main_tid == 0)
+                return 0;
+        r = placement_look(&b->placement, b->kernel);
+        if (r <= 0 || !b->mover)
+                return r;
+        return mover_set_cpus(b->mover, placement_cpus(&b->placement));
 }
 
 int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *ledger,
@@ -115,6 +132,7 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
                 .self = getpid(),
                 .uid = geteuid(),
         };
+        placement_init(&b->placement, options->main_tid);
         pace_init(&b->pace);
         r = decisions_new(&b->decisions);
         if (r < 0)
@@ -128,7 +146,8 @@ int balancer_new(struct balancer **ret, struct kernel *kernel, struct ledger *le
                 if (r < 0)
                         return r;
         }
-        r = choose_housekeeping(b);
+        b->sampler.domains_changed = true;
+        r = keep_house(b);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(b);
@@ -158,6 +177,7 @@ int balancer_free(struct balancer *b)
         plan_done(&b->plan);
         standings_done(&b->standings);
         decisions_free(b->decisions);
+        placement_done(&b->placement);
         free(b->lags);
         free(b->flights);
         free(b);
@@ -455,11 +475,9 @@ int balancer_tick(struct balancer *b, nsec_t *ret_next_at)
         if (r < 0)
                 return r;
         b->interval = before != 0 ? b->sampler.now - before : 0;
-        if (b->sampler.domains_changed) {
-                r = choose_housekeeping(b);
-                if (r < 0)
-                        return r;
-        }
+        r = keep_house(b);
+        if (r < 0)
+                return r;
         if (outcome.has_snapshot) {
                 r = decide_all(b, &outcome.snapshot);
                 if (r < 0)

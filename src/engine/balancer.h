@@ -28,11 +28,11 @@ struct balancer_options {
         /* Told of what an administrator should know: a source that is missing, a foreign writer.
          * May be NULL. */
         void (*on_notice)(const struct notice *notice, void *userdata);
-        /* Told at the start, and when it changes, of the CPUs where balancerd itself is to run:
-         * those that the kernel balances, or all that are online where it balances none. May be
-         * NULL. */
-        void (*on_housekeeping)(const struct cpuset *cpus, void *userdata);
         void *userdata;
+        /* The thread that is kept on the CPUs where balancerd itself is to run, as the mover's are:
+         * those that the kernel balances, or all that are online where it balances none. 0: none.
+         */
+        pid_t main_tid;
 };
 
 /* KERNEL and LEDGER must outlive the balancer. Reads the topology and every thread there is.

@@ -4,6 +4,7 @@
 /* What a balancer consists of: for balancer.c, which runs it, and inspect.c, which only looks. */
 
 #include "engine/balancer.h"
+#include "engine/placement.h"
 #include "engine/sampler.h"
 #include "policy/plan.h"
 #include "policy/standing.h"
@@ -20,6 +21,7 @@ struct balancer {
         struct sampler sampler;
         struct mover *mover; /* NULL while observing */
         bool stopped;
+        struct placement placement; /* of options.main_tid */
         struct pace pace;
         enum pace_trouble found; /* by the last sample; how often to look has a longer memory */
         struct plan plan;

@@ -259,6 +259,9 @@ static int check_thread(const struct mover *mover, struct mover_report *report)
         return 1;
 }
 
+/* A mask that is all of a cpuset grows with it, and would not once it was given back as what it is
+ * now. So where the cpuset cannot be seen only threads that may run everywhere are moved: -EACCES
+ * of others. */
 static int read_original(const struct mover *mover, const struct mover_request *request,
                          struct ledger_entry *entry)
 {
@@ -269,11 +272,12 @@ static int read_original(const struct mover *mover, const struct mover_request *
         r = ops->read_allowed(mover->kernel, request->tgid, request->tid, &entry->original);
         if (r < 0)
                 return r;
-        r = read_permitted(mover->kernel, request->tgid, request->tid, &permitted);
+        r = ops->read_cpuset(mover->kernel, request->tgid, request->tid, &permitted);
         if (r < 0)
                 return r;
-        /* Where the cpuset cannot be seen, the original is what goes back. */
-        entry->whole = r > 0 && cpuset_equal(&entry->original, &permitted);
+        if (r > 0 && !cpuset_is_subset(&permitted, &entry->original))
+                return -EACCES;
+        entry->whole = cpuset_equal(&entry->original, &permitted);
         return 0;
 }
 

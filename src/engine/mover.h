@@ -31,7 +31,7 @@ enum mover_result {
                            stays where it was; mask untouched or back */
         MOVER_GONE,     /* no such thread any more, or its TID belongs to another */
         MOVER_FOREIGN,  /* somebody else set the mask: theirs stays; `mask` is what was found */
-        MOVER_DENIED,   /* EPERM */
+        MOVER_DENIED,   /* EPERM. EACCES: its cpuset cannot be seen */
         MOVER_INVALID,  /* EINVAL: the target is not in the thread's mask or cpuset, or nothing may
                            touch it (a kernel thread, a single-CPU mask). EBUSY: it is under
                            SCHED_DEADLINE, or held already. ENOENT: a release of what is not held */

@@ -286,7 +286,9 @@ static int set_original(struct kernel *kernel, const struct ledger_entry *entry,
         return r;
 }
 
-int read_permitted(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret)
+/* What the thread's cpuset permits, as far as anyone can tell. Returns 1, 0 where that will not be
+ * told, or a negative errno of what may be tried again. */
+static int read_permitted(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret)
 {
         int r = kernel->ops->read_cpuset(kernel, tgid, tid, ret);
 

@@ -110,10 +110,6 @@ struct births narrowing_look(const struct narrowing *narrowing, struct kernel *k
  * -ENOMEM. */
 int copy_origin(struct ledger_entry *entry, const struct ledger_entry *origin);
 
-/* What the thread's cpuset permits, RET, is the caller's. Returns 1; 0 where that cannot be seen;
- * or a negative errno of what may be tried again. */
-int read_permitted(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret);
-
 /* How give_back() ended, where it did not fail. */
 enum giveback {
         GIVEBACK_DONE,

@@ -22,8 +22,8 @@ struct worker {
         bool started;            /* to be joined */
         bool ended;              /* joining it does not wait */
         struct pool_job *job;    /* under way */
-        int avoid_cpu;           /* what its affinity was last set for; -2: nothing yet */
-        unsigned choice;         /* the pool's `choice` at that time */
+        int avoid_cpu;           /* what its affinity was last set for; -1: no CPU in particular */
+        unsigned choice;         /* the pool's `choice` at that time; 0: none yet */
         struct cpuset placement; /* its affinity, as far as the pool set it */
 };
 
@@ -40,7 +40,7 @@ struct pool {
         pthread_cond_t work;  /* a job was added, or the pool stops */
         pthread_cond_t idle;  /* a worker ended */
         struct cpuset cpus;
-        unsigned choice; /* how often `cpus` was chosen */
+        unsigned choice; /* the number of the choice of `cpus`, from 1 on */
         bool stopping;
         struct pool_job *queue, **queue_end;
         struct pool_job *done, **done_end;
@@ -103,12 +103,12 @@ static void post(struct pool *pool, struct pool_job *job)
         (void)!write(pool->event_fd, &one, sizeof(one));
 }
 
-/* Whether the worker's affinity does for a thread that goes to AVOID_CPU. */
+/* Whether the worker's affinity does for a thread that goes to AVOID_CPU, or -1. */
 static bool is_well_placed(const struct worker *worker, unsigned choice, int avoid_cpu)
 {
-        if (worker->avoid_cpu < 0 || worker->choice != choice)
+        if (worker->choice != choice)
                 return false;
-        return avoid_cpu == worker->avoid_cpu ||
+        return avoid_cpu < 0 || avoid_cpu == worker->avoid_cpu ||
                (!cpuset_is_empty(&worker->placement) &&
                 !cpuset_contains(&worker->placement, (unsigned)avoid_cpu));
 }
@@ -120,7 +120,7 @@ static bool needs_place(struct worker *worker, int avoid_cpu, struct cpuset *ret
         bool needed = false;
 
         (void)pthread_mutex_lock(&pool->lock);
-        if (avoid_cpu >= 0 && !is_well_placed(worker, pool->choice, avoid_cpu) &&
+        if (!is_well_placed(worker, pool->choice, avoid_cpu) &&
             cpuset_copy(ret_cpus, &pool->cpus) == 0) {
                 worker->choice = pool->choice;
                 needed = true;
@@ -129,8 +129,9 @@ static bool needs_place(struct worker *worker, int avoid_cpu, struct cpuset *ret
         return needed;
 }
 
-/* Keeps this worker off the CPU that the thread goes to: moving a running thread onto the mover's
- * own CPU waits for that thread's time slice. A failure only costs that wait. */
+/* Keeps this worker on the pool's CPUs, and off the one that the thread goes to: moving a running
+ * thread onto the mover's own CPU waits for that thread's time slice. A failure only costs that
+ * wait. */
 static void place(struct worker *worker, int avoid_cpu)
 {
         struct pool *pool = worker->pool;
@@ -140,11 +141,12 @@ static void place(struct worker *worker, int avoid_cpu)
         if (!needs_place(worker, avoid_cpu, &wanted))
                 return;
         worker->avoid_cpu = avoid_cpu;
-        cpuset_remove(&wanted, (unsigned)avoid_cpu);
+        if (avoid_cpu >= 0)
+                cpuset_remove(&wanted, (unsigned)avoid_cpu);
         r = cpuset_is_empty(&wanted)
                     ? -EINVAL
                     : pool->kernel->ops->set_affinity(pool->kernel, gettid(), &wanted);
-        if (r == -EINVAL) {
+        if (r == -EINVAL && avoid_cpu >= 0) {
                 if (cpuset_add_range(&wanted, 0, CPUSET_MAX - 1) < 0)
                         return;
                 cpuset_remove(&wanted, (unsigned)avoid_cpu);
@@ -217,6 +219,16 @@ static void do_job(struct worker *worker, struct pool_job *job)
                 (void)pthread_cond_signal(&pool->work);
 }
 
+/* What it was placed for last may be where it is not to run any more. The lock is held. */
+static void place_idle(struct worker *worker)
+{
+        struct pool *pool = worker->pool;
+
+        (void)pthread_mutex_unlock(&pool->lock);
+        place(worker, -1);
+        (void)pthread_mutex_lock(&pool->lock);
+}
+
 static void work(struct worker *worker)
 {
         struct pool *pool = worker->pool;
@@ -228,6 +240,8 @@ static void work(struct worker *worker)
                         do_job(worker, job);
                 else if (is_superfluous(pool))
                         return;
+                else if (worker->choice != pool->choice)
+                        place_idle(worker);
                 else
                         (void)pthread_cond_wait(&pool->work, &pool->lock);
         }
@@ -290,7 +304,8 @@ static int start_worker(struct pool *pool, struct worker *worker)
         int r = -EPERM;
 
         worker->ended = false;
-        worker->avoid_cpu = -2;
+        worker->avoid_cpu = -1;
+        worker->choice = 0;
         if (pool->realtime)
                 r = create(worker, true);
         if (r == -EPERM) {
@@ -378,6 +393,7 @@ static int set_up(struct pool *pool, const struct pool_options *options)
         pool->run = options->run;
         pool->free_job = options->free_job;
         pool->userdata = options->userdata;
+        pool->choice = 1;
         r = cpuset_copy(&pool->cpus, options->cpus);
         if (r < 0)
                 return r;
@@ -460,6 +476,7 @@ int pool_set_cpus(struct pool *pool, const struct cpuset *cpus)
         cpuset_done(&pool->cpus);
         pool->cpus = TAKE_CPUSET(copy);
         pool->choice++;
+        (void)pthread_cond_broadcast(&pool->work);
         (void)pthread_mutex_unlock(&pool->lock);
         return 0;
 }

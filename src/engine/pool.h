@@ -55,8 +55,8 @@ static inline void pool_freep(struct pool **pool)
         pool_free(*pool);
 }
 
-/* Where workers run by choice from their next job on (copied); empty: anywhere. Returns 0 or
- * -ENOMEM. */
+/* Where workers run by choice from now on, or after the job that is under way (copied); empty:
+ * anywhere. Returns 0 or -ENOMEM. */
 int pool_set_cpus(struct pool *pool, const struct cpuset *cpus);
 
 /* Takes no more work, drops what is queued, waits for what is under way, a second at

@@ -29,8 +29,9 @@ static const char *describe(enum kernel_source source)
                 return "no taskstats (CONFIG_TASKSTATS, CAP_NET_ADMIN): switch counts are "
                        "read from status files";
         case KERNEL_CGROUP:
-                return "no cpusets: CPUs are taken to be balanced unless the kernel lists them as "
-                       "isolated";
+                return "no sight of cpusets (/sys/fs/cgroup): CPUs are taken to be balanced unless "
+                       "the kernel lists them as isolated, and where there may be cpusets (EACCES) "
+                       "only threads that may run on all CPUs are moved";
         case KERNEL_HWLOC:
                 return "no topology (/sys/devices/system): CPUs are taken to be equal and to share "
                        "a cache";

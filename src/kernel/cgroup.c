@@ -314,7 +314,20 @@ static int read_version1(const struct cgroup_hierarchy *h, char *path, struct cp
         if (!copy)
                 return -ENOMEM;
         r = read_nearest(h->fd, copy, effective, ret);
-        return r == -ENOENT ? read_nearest(h->fd, path, configured, ret) : r;
+        if (r == -ENOENT)
+                r = read_nearest(h->fd, path, configured, ret);
+        return r == -ENOENT ? -EACCES : r;
+}
+
+/* Only the root of all cgroups has no type: where that has no list, nobody has one. Any other top,
+ * a container's, may be bound by the cpuset of an ancestor that is not seen here. */
+static int read_version2(const struct cgroup_hierarchy *h, char *path, struct cpuset *ret)
+{
+        int r = read_nearest(h->fd, path, "cpuset.cpus.effective", ret);
+
+        if (r == -ENOENT && faccessat(h->fd, "cgroup.type", F_OK, 0) == 0)
+                return -EACCES;
+        return r;
 }
 
 /* Reads which cgroup the thread is in. Without CONFIG_CGROUPS a living thread has no such file. */
@@ -351,13 +364,12 @@ int cgroup_read_cpuset(const struct cgroup_mounts *mounts, int proc_fd, pid_t tg
                 return r;
         h = unified ? &mounts->unified : &mounts->cpuset;
         if (h->fd < 0)
-                return -ENOENT;
+                return -EACCES;
         path = strndup(start, length);
         if (!path)
                 return -ENOMEM;
         below = below_top(h, path);
         if (!below)
-                return -ENOENT;
-        return unified ? read_nearest(h->fd, below, "cpuset.cpus.effective", ret)
-                       : read_version1(h, below, ret);
+                return -EACCES;
+        return unified ? read_version2(h, below, ret) : read_version1(h, below, ret);
 }

@@ -31,8 +31,7 @@ struct cgroup_mounts {
  * Finds the hierarchies in PROC_FD/self/mountinfo. CGROUP_FD stands for /sys/fs/cgroup: mount
  * points below that name are opened there, others by their absolute path. Without a mountinfo they
  * are looked for below CGROUP_FD: the directory itself or "unified" for version 2, "cpuset" for
- * version
- * 1. Returns 0 (also where there is no hierarchy at all), -ENOMEM, or the error of reading.
+ * version 1. Returns 0 (also where there is no hierarchy at all), -ENOMEM, or the error of reading.
  */
 int cgroup_mounts_new(struct cgroup_mounts **ret, int proc_fd, int cgroup_fd);
 void cgroup_mounts_free(struct cgroup_mounts *mounts);
@@ -44,9 +43,10 @@ static inline void cgroup_mounts_freep(struct cgroup_mounts **mounts)
 
 /*
  * Reads the effective CPUs of the thread's cpuset, in version 2 those of the nearest ancestor that
- * has any. Returns 0; -ENOENT where there are no cpusets or this one cannot be seen (all online
- * CPUs are permitted then, as far as anyone can tell); -ESRCH when the thread is gone; -ENOMEM; or
- * another error of reading. [any] thread may call it.
+ * has any. Returns 0; -ENOENT where there are no cpusets; -EACCES where there may be, but this one
+ * cannot be seen (its hierarchy is closed or not mounted here, or the cgroup that decides is
+ * outside of what is mounted); -ESRCH when the thread is gone; -ENOMEM; or another error of
+ * reading. [any] thread may call it.
  */
 int cgroup_read_cpuset(const struct cgroup_mounts *mounts, int proc_fd, pid_t tgid, pid_t tid,
                        struct cpuset *ret);

@@ -192,10 +192,10 @@ struct kernel_ops {
                                     struct kernel_switches *ret);
 
         /* Affinity [any]. get_affinity: sched_getaffinity(2), active CPUs only. read_allowed: the
-         * whole mask (Cpus_allowed of status), offline CPUs included. read_cpuset: what the
-         * thread's cpuset permits (its effective CPUs); all online CPUs where there are no cpusets;
-         * -ENOENT or -EACCES where that cannot be seen.
-         * What RET held before is not freed. */
+         * whole mask (Cpus_allowed of status), offline CPUs included. read_cpuset: 0 and what the
+         * thread's cpuset permits (its effective CPUs), all online CPUs where there are no cpusets;
+         * 1 and all online CPUs where there may be one that cannot be seen; -ENOENT or -EACCES
+         * where not even these can. What RET held before is not freed. */
         int (*get_affinity)(struct kernel *kernel, pid_t tid, struct cpuset *ret);
         int (*set_affinity)(struct kernel *kernel, pid_t tid, const struct cpuset *set);
         int (*read_allowed)(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret);

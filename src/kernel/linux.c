@@ -329,6 +329,16 @@ static int probe_processes(const struct linux_kernel *l)
         return faccessat(l->proc_fd, "1/stat", R_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
+/* Of the process itself: others may be outside of what it sees even so. */
+static int probe_cpusets(const struct linux_kernel *l)
+{
+        _cleanup_cpuset_ struct cpuset own = {0};
+
+        if (cgroup_read_cpuset(l->mounts, l->proc_fd, getpid(), gettid(), &own) == -EACCES)
+                return -EACCES;
+        return l->mounts->cpuset.fd >= 0 || l->mounts->unified.fd >= 0 ? 0 : -ENOENT;
+}
+
 static int linux_probe(struct kernel *kernel, enum kernel_source source)
 {
         struct linux_kernel *l = to_linux(kernel);
@@ -338,7 +348,7 @@ static int linux_probe(struct kernel *kernel, enum kernel_source source)
         if (source == KERNEL_PROCESSES)
                 return probe_processes(l);
         if (source == KERNEL_CGROUP)
-                return l->mounts->cpuset.fd >= 0 || l->mounts->unified.fd >= 0 ? 0 : -ENOENT;
+                return probe_cpusets(l);
         return source == KERNEL_AFFINITY ? affinity_probe() : -EOPNOTSUPP;
 }
 
@@ -530,10 +540,13 @@ static int linux_read_allowed(struct kernel *kernel, pid_t tgid, pid_t tid, stru
 static int linux_read_cpuset(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret)
 {
         struct linux_kernel *l = to_linux(kernel);
-        int r;
+        int r, q;
 
         r = cgroup_read_cpuset(l->mounts, l->proc_fd, tgid, tid, ret);
-        return r == -ENOENT ? read_online(l, ret) : r;
+        if (r != -ENOENT && r != -EACCES)
+                return r;
+        q = read_online(l, ret);
+        return q < 0 ? q : r == -EACCES;
 }
 
 /* Process events */

@@ -20,6 +20,7 @@ struct fake_kernel {
         pthread_mutex_t lock; /* workers and the test come in at the same time */
         nsec_t now;
         struct cpuset cpus, cpuset;
+        bool cpusets_hidden;
         struct fake_thread threads[N_THREADS_MAX];
         unsigned n_threads;
         struct fake_thread *handles[N_HANDLES_MAX];
@@ -192,6 +193,11 @@ static int copy_to(const struct cpuset *source, struct cpuset *ret)
         return r;
 }
 
+static const struct cpuset *told_cpuset(const struct fake_kernel *fake)
+{
+        return fake->cpusets_hidden ? &fake->cpus : &fake->cpuset;
+}
+
 static int read_mask(struct kernel *kernel, enum fake_op op, pid_t tid, struct cpuset *ret)
 {
         struct fake_kernel *fake = fake_of(kernel);
@@ -201,7 +207,7 @@ static int read_mask(struct kernel *kernel, enum fake_op op, pid_t tid, struct c
         (void)pthread_mutex_lock(&fake->lock);
         thread = target(fake, op, tid, &r);
         if (thread)
-                r = copy_to(op == FAKE_READ_CPUSET ? &fake->cpuset : &thread->allowed, ret);
+                r = copy_to(op == FAKE_READ_CPUSET ? told_cpuset(fake) : &thread->allowed, ret);
         if (r == 0 && op == FAKE_GET_AFFINITY)
                 cpuset_intersect(ret, &fake->cpus);
         (void)pthread_mutex_unlock(&fake->lock);
@@ -221,8 +227,10 @@ static int fake_read_allowed(struct kernel *kernel, pid_t tgid, pid_t tid, struc
 
 static int fake_read_cpuset(struct kernel *kernel, pid_t tgid, pid_t tid, struct cpuset *ret)
 {
+        struct fake_kernel *fake = fake_of(kernel);
+
         (void)tgid;
-        return read_mask(kernel, FAKE_READ_CPUSET, tid, ret);
+        return read_mask(kernel, FAKE_READ_CPUSET, tid, ret) ?: fake->cpusets_hidden;
 }
 
 /* As kernel/sched/syscalls.c: cut to the cpuset, refused if nothing is left, and a thread that runs
@@ -388,6 +396,11 @@ void fake_unblock(struct fake_kernel *fake)
 void fake_set_cpuset(struct fake_kernel *fake, const char *list)
 {
         replace(&fake->cpuset, list);
+}
+
+void fake_hide_cpusets(struct fake_kernel *fake)
+{
+        fake->cpusets_hidden = true;
 }
 
 void fake_fail(struct fake_kernel *fake, enum fake_op op, unsigned nth, int error)

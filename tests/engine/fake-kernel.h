@@ -48,6 +48,8 @@ void fake_thread_set_mask(struct fake_thread *thread, const char *list);
 
 void fake_set_now(struct fake_kernel *fake, nsec_t now);
 void fake_set_cpuset(struct fake_kernel *fake, const char *list);
+/* From now on cpusets bound threads as before, but are not told. */
+void fake_hide_cpusets(struct fake_kernel *fake);
 
 /* The NTH call (1 the first) of OP from now on: fails with ERROR, or has HOOK called before it. */
 void fake_fail(struct fake_kernel *fake, enum fake_op op, unsigned nth, int error);

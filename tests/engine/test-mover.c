@@ -384,15 +384,44 @@ static void test_errors_before_the_step(void **state)
         }
 }
 
-static void test_no_descriptor_and_no_cpuset_are_done_without(void **state)
+static void test_no_descriptor_is_done_without(void **state)
 {
         struct fixture *f = *state;
         struct fake_thread *thread = add(f, 11, "0-3");
 
         fake_fail(f->fake, FAKE_OPEN_THREAD, 1, -EMFILE);
-        fake_fail(f->fake, FAKE_READ_CPUSET, 1, -ENOENT);
         run(f, MOVER_NUDGE, MOVER_MOVED, 0);
         assert_mask(thread, "0-3");
+}
+
+/* A mask that may be all of a cpuset would not grow with it any more. */
+static void test_cpuset_that_cannot_be_seen(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "0-2");
+
+        fake_set_cpuset(f->fake, "0-2");
+        fake_hide_cpusets(f->fake);
+        submit(f, MOVER_NUDGE, 11, "0-2", 2);
+        assert_result(f, MOVER_DENIED, -EACCES);
+        assert_untouched(f, thread);
+}
+
+/* Who may run everywhere has nothing to gain by a cpuset; CPUs that are offline are kept. */
+static void test_every_cpu_in_a_cpuset_that_cannot_be_seen(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = add(f, 11, "0-3");
+
+        fake_hide_cpusets(f->fake);
+        run(f, MOVER_NUDGE, MOVER_MOVED, 0);
+        assert_mask(thread, "0-3");
+        assert_true(thread->whole_was_asked);
+        fake_set_cpuset(f->fake, "0-7");
+        fake_thread_set_mask(thread, "0-3,6");
+        thread->stat.cpu = 0;
+        run(f, MOVER_NUDGE, MOVER_MOVED, 0);
+        assert_mask(thread, "0-3,6");
         assert_false(thread->whole_was_asked);
 }
 
@@ -558,6 +587,17 @@ static void test_release_can_never_see_the_cpuset(void **state)
         run(f, MOVER_RELEASE, MOVER_FOREIGN, 0);
         assert_mask(thread, "0-1,3");
         assert_int_equal(ledger_count_narrow(f->ledger), 0);
+}
+
+/* What it cannot be seen to be it is taken for: all that is online. */
+static void test_release_does_not_see_the_cpuset(void **state)
+{
+        struct fixture *f = *state;
+        struct fake_thread *thread = hold_meanwhile(f, "0-1,3", "0-1,3");
+
+        fake_hide_cpusets(f->fake);
+        run(f, MOVER_RELEASE, MOVER_FOREIGN, 0);
+        assert_mask(thread, "0-1,3");
 }
 
 static void test_end_releases_holds(void **state)
@@ -1048,7 +1088,9 @@ int main(void)
                 TEST(test_exit_at_every_step),
                 TEST(test_reused_tid_is_not_touched),
                 TEST(test_errors_before_the_step),
-                TEST(test_no_descriptor_and_no_cpuset_are_done_without),
+                TEST(test_no_descriptor_is_done_without),
+                TEST(test_cpuset_that_cannot_be_seen),
+                TEST(test_every_cpu_in_a_cpuset_that_cannot_be_seen),
                 TEST(test_owed),
                 TEST(test_cpuset_changes_meanwhile),
                 TEST(test_ledger_full),
@@ -1059,6 +1101,7 @@ int main(void)
                 TEST(test_release_finds_the_cpu_back),
                 TEST(test_release_cannot_read_the_cpuset_for_the_moment),
                 TEST(test_release_can_never_see_the_cpuset),
+                TEST(test_release_does_not_see_the_cpuset),
                 TEST(test_end_releases_holds),
                 TEST(test_child_gets_its_parents_mask),
                 TEST(test_child_of_a_held_thread),

@@ -229,7 +229,7 @@ def test_other_users_threads_hidden(unbalanced, same_masks, start_daemon, runtim
         ("test ! -d /proc/pressure || mount -t tmpfs none /proc/pressure", r"pressure"),
         ("test ! -e /proc/schedstat || mount --bind /dev/null /proc/schedstat", r"/proc/schedstat"),
         ("mount --bind /dev/null /proc/stat", r"/proc/stat"),
-        ("umount -l -R /sys/fs/cgroup", r"no cpusets"),
+        ("umount -l -R /sys/fs/cgroup", r"no sight of cpusets"),
     ],
     ids=["pressure", "schedstat", "stat", "cgroup"],
 )

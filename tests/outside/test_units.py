@@ -192,6 +192,7 @@ SERVICE_HAS = {
     "ProtectKernelModules": "yes",
     "ProtectKernelTunables": "yes",
     "ProtectControlGroups": "yes",
+    "BindReadOnlyPaths": "-/sys/fs/cgroup:/dev/cgroup",
     "PrivateIPC": "yes",
     "RestrictNamespaces": "yes",
     "RestrictSUIDSGID": "yes",

@@ -17,3 +17,10 @@ def clean():
     changed = procfs.changed_threads(before, procfs.masks())
     # Of its own threads the kernel forgets the masks when a partition is made and removed.
     assert [one for one in changed if not procfs.is_kernel_thread(one[0])] == []
+
+
+@pytest.fixture(scope="module")
+def cpusets():
+    """systemd has used them once: a kernel with isolcpus= does not keep its threads off these CPUs
+    from then on."""
+    systemd.run("systemd-run", "--quiet", "--scope", "--property=AllowedCPUs=0-7", "true")

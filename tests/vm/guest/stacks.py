@@ -70,15 +70,23 @@ def wait_for_unbalanced(cpus):
     wait_for(lambda: unbalanced_cpus() == set(cpus), f"{cpus} without kernel balancing")
 
 
-def made_moves(tids):
-    """The moves of these threads that were made, as the service lists them, the oldest first."""
+def moves(tids, result):
+    """The moves of these threads that ended so, as the service lists them, the oldest first."""
     with connect() as client:
         try:
             replies = [reply["decision"] for reply in client.more("io.balancerd.ListDecisions")]
         except varlink.Refused as refused:
             assert refused.error == "io.balancerd.NoDecisions", refused
             return []
-    return [one for one in replies if one["tid"] in tids and one.get("result") == "moved"]
+    return [one for one in replies if one["tid"] in tids and one.get("result") == result]
+
+
+def made_moves(tids):
+    return moves(tids, "moved")
+
+
+def refused_moves(tids):
+    return moves(tids, "denied")
 
 
 def isolated():
@@ -133,6 +141,11 @@ def watch_stacked(run, ticks=20):
 def masks(tids):
     """The mask of each, as sets of CPUs."""
     return [os.sched_getaffinity(tid) for tid in tids]
+
+
+def own_masks():
+    """{name: mask} of the threads of the service itself."""
+    return {procfs.comm(tid): os.sched_getaffinity(tid) for tid in procfs.threads_of(systemd.main_pid())}
 
 
 def record(record_property, how, found):

@@ -6,21 +6,16 @@ from support import hogs
 
 from vm.guest import stacks, systemd
 
-pytestmark = stacks.PATIENT
-MACHINES = ("trixie/default", "trixie-rt/isolated")
+pytestmark = [stacks.PATIENT, pytest.mark.usefixtures("cpusets")]
+MACHINES = ("bookworm/isolated", "trixie/default", "trixie-rt/isolated")
 SCOPE = "balancerd-tests.scope"
+SLICE = "balancerdtests.slice"
 BOTH = {2, 3}
+ALL = set(range(8))
 
 
 def in_scope(*properties):
     return ["systemd-run", "--quiet", "--scope", f"--unit={SCOPE}", *(f"--property={one}" for one in properties)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cpusets():
-    """systemd has used them once: a kernel with isolcpus= does not keep its threads off these CPUs
-    from then on."""
-    systemd.run(*in_scope("AllowedCPUs=0-7"), "true")
 
 
 @pytest.fixture
@@ -31,8 +26,19 @@ def run():
         yield started
 
 
-def allow(cpus):
-    systemd.systemctl("set-property", "--runtime", SCOPE, f"AllowedCPUs={cpus}")
+def allow(cpus, unit=SCOPE):
+    systemd.systemctl("set-property", "--runtime", unit, f"AllowedCPUs={cpus}")
+
+
+@pytest.fixture
+def own_slice():
+    """The service runs in a slice of its own."""
+    with systemd.drop_in(f"[Service]\nSlice={SLICE}\n"):
+        systemd.systemctl("start", "balancerd")
+        yield
+        systemd.reset()
+    systemd.systemctl("revert", SLICE)
+    systemd.systemctl("stop", SLICE)
 
 
 def test_narrowed_and_widened(run):
@@ -50,3 +56,18 @@ def test_narrowed_and_widened(run):
         assert stacks.masks(tids) == [{2}] * len(tids)
         n_moves = len(stacks.made_moves(tids))
         allow("2-3")
+
+
+def test_the_service_stays_where_the_kernel_balances(own_slice):
+    """Whatever CPUs its own slice is given: until Linux 6.1 the kernel writes all of them over its masks."""
+    balanced = ALL - stacks.unbalanced_cpus()
+
+    def wait_until_within(cpus):
+        wanted = balanced & cpus
+        stacks.wait_for(lambda: all(mask == wanted for mask in stacks.own_masks().values()), f"all on {wanted}")
+
+    wait_until_within(ALL)
+    allow("1-7", SLICE)
+    wait_until_within(ALL - {0})
+    allow("0-7", SLICE)
+    wait_until_within(ALL)

@@ -3,13 +3,19 @@
 
 import os
 
-from support import hogs, machine, procfs
+from support import hogs, machine
 
 from vm.guest import stacks, systemd
 
 pytestmark = stacks.PATIENT
 MACHINES = ("isolated", "trixie/nohz")
 BALANCED = {0, 1, 4, 5, 6, 7}
+CHOSEN = {0, 1, 5}
+
+
+def all_within(cpus):
+    """None of its threads may run elsewhere."""
+    return all(mask <= cpus for mask in stacks.own_masks().values())
 
 
 def test_without_the_service_they_stay(record_property):
@@ -29,11 +35,18 @@ def test_they_are_spread(record_property):
 def test_it_keeps_off_them():
     """Its own threads may not run there, before and after it has moved others."""
     systemd.systemctl("start", "balancerd")
-    pid = systemd.main_pid()
     for _time in range(2):
-        masks = {procfs.comm(tid): os.sched_getaffinity(tid) for tid in procfs.threads_of(pid)}
-        assert all(mask <= BALANCED for mask in masks.values()), masks
+        assert all_within(BALANCED), stacks.own_masks()
         stacks.spread_anew(stacks.isolated())
+
+
+def test_it_stays_where_an_administrator_puts_it():
+    """The threads that move others follow its main one."""
+    systemd.systemctl("start", "balancerd")
+    os.sched_setaffinity(systemd.main_pid(), CHOSEN)
+    stacks.spread_anew(stacks.isolated())
+    assert os.sched_getaffinity(systemd.main_pid()) == CHOSEN
+    assert all_within(CHOSEN), stacks.own_masks()
 
 
 def test_hogs_on_the_others_are_left_alone():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every line of the unit is in force, and the daemon does its whole job so; what it lacks it names once."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -8,12 +9,14 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 from support import hogs, journald, procfs, tree
 
 from vm.guest import stacks, systemd
 
 MACHINES = ("bookworm/isolated", "trixie/isolated")
 
+CPUSET, WIDER = {2, 3}, {2, 3, 4}
 CAP_NET_ADMIN, CAP_SYS_NICE = 1 << 12, 1 << 23
 NOBODY = "65534"
 EXPOSURE_MAX = 1.7
@@ -28,6 +31,7 @@ CALLED = {"RestartSec": "RestartUSec", "WatchdogSec": "WatchdogUSec", "TimeoutSt
 SHOWN = {
     "AmbientCapabilities": "cap_net_admin cap_sys_nice",
     "CapabilityBoundingSet": "cap_net_admin cap_sys_nice",
+    "BindReadOnlyPaths": "-/sys/fs/cgroup:/dev/cgroup:rbind",
     "LimitMEMLOCK": str(32 << 20),
     "IPAddressDeny": "0.0.0.0/0 ::/0",
     "SystemCallErrorNumber": "1",
@@ -152,19 +156,63 @@ def test_hidden_processes_are_named_once():
         assert missing(since) == ["processes"]
 
 
-def test_a_closed_sysfs_is_named_once():
-    """As distributions do that hide the hardware from users: it does with what /proc tells."""
-    since = systemd.cursor()
+@contextlib.contextmanager
+def closed_sysfs():
+    """As distributions do that hide the hardware from users."""
     os.chmod("/sys", 0o700)
     try:
+        yield
+    finally:
+        os.chmod("/sys", 0o755)
+
+
+@contextlib.contextmanager
+def stacked_in_cpuset():
+    """Hogs that may run on all of a cpuset, whatever that will have; and the cpuset."""
+    with stacks.partition(tuple(CPUSET), "member") as arranged, hogs.stacked(arranged) as run:
+        for tid in run.told.tids():
+            os.sched_setaffinity(tid, range(os.cpu_count()))
+        yield run, arranged
+
+
+def assert_widened(run, arranged):
+    """The cpuset gets a CPU more, and so do its threads."""
+    tids = run.told.tids()
+    assert stacks.masks(tids) == [CPUSET] * len(tids)
+    stacks.set_cpus(arranged, WIDER)
+    assert stacks.masks(tids) == [WIDER] * len(tids)
+
+
+def test_a_closed_sysfs_is_named_once():
+    """It does with what /proc tells, and with cpusets, which the unit has in another place."""
+    since = systemd.cursor()
+    with closed_sysfs():
         systemd.systemctl("start", "balancerd")
         with hogs.stacked(stacks.isolated()) as run:
             run.wait_until_spread()
-        # Whether cgroups can be reached depends on what systemd mounts.
-        assert missing(since) in (["hwloc"], ["cgroup", "hwloc"])
+        assert missing(since) == ["hwloc"]
         assert systemd.told(since, "READY")["BALANCERD_UNBALANCED_CPUS"] == "2-3"
-    finally:
-        os.chmod("/sys", 0o755)
+
+
+def test_with_a_closed_sysfs_masks_grow_with_their_cpusets(cpusets):
+    with closed_sysfs():
+        systemd.systemctl("start", "balancerd")
+        with stacked_in_cpuset() as (run, arranged):
+            run.wait_until_spread()
+            assert stacks.made_moves(run.told.tids())
+            assert_widened(run, arranged)
+
+
+def test_masks_in_cpusets_that_cannot_be_seen_are_left_alone(cpusets):
+    """They may be all that their cpuset has, and are to grow with it."""
+    since = systemd.cursor()
+    with closed_sysfs(), systemd.drop_in("[Service]\nBindReadOnlyPaths=\n"):
+        systemd.systemctl("start", "balancerd")
+        assert missing(since) == ["cgroup", "hwloc"]
+        with stacked_in_cpuset() as (run, arranged):
+            stacks.wait_for(lambda: stacks.refused_moves(run.told.tids()), "a move that is refused")
+            assert_widened(run, arranged)
+            assert stacks.made_moves(run.told.tids()) == []
 
 
 def test_executables_of_others_are_no_matter(tmp_path):
