@@ -49,6 +49,35 @@ def test_moves_of_others_are_counted(capsys):
     assert log.moves == {4711: 1, 5: 1, 6: 1}
 
 
+def run_of_hogs(run_sec, wait_sec, busy_sec):
+    """One hog for as long, on CPUs that were busy for as long."""
+    told = hogs.Told()
+    counters = "at_nsec={0} since_start_usec=0 work={0} run_nsec={1} wait_nsec={2} cpu=0 mask=3"
+    told.take("start tid=7 " + counters.format(0, 10**6, 10**6))
+    for event in ("tick", "end"):
+        told.take(f"{event} tid=7 " + counters.format(10**9, 10**6 + run_sec * 10**9, 10**6 + wait_sec * 10**9))
+    return demo.Shown(told, busy_sec)
+
+
+@pytest.mark.parametrize(("busy_sec", "blurred"), [(5, False), (5.9, False), (6.1, True)])
+def test_a_machine_that_is_busy_otherwise_is_told(capsys, busy_sec, blurred):
+    """Of 10 seconds of two CPUs the hogs have 5."""
+    demo.print_table(run_of_hogs(5, 15, 5), run_of_hogs(5, 15, busy_sec), 3, 2)
+    told = capsys.readouterr().out
+    assert f"had by others                  0.0 s{busy_sec - 5:>14.1f} s\n" in told
+    assert ("busy otherwise" in told) == blurred
+
+
+def test_cpu_is_busy_while_a_hog_runs_there():
+    cpu = min(hogs.all_cpus())
+    before = procfs.busy_sec({cpu})
+    with hogs.Hogs(threads=1, for_msec=500, preexec=hogs.confine({cpu})) as run:
+        run.wait_for_end()
+    (start,), (end,) = run.told.reports["start"], run.told.reports["end"]
+    # It is counted in hundredths.
+    assert procfs.busy_sec({cpu}) - before >= (end.run_nsec - start.run_nsec) / 1e9 - 0.05 > 0
+
+
 def test_hogs_are_called_as_it_thinks():
     with hogs.Hogs(threads=1) as run:
         assert procfs.comm(run.told.tids()[0]) == demo.HOG

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -19,6 +20,8 @@ from support import daemon, hogs, machine, procfs, tree, varlink  # noqa: E402
 HOG = "hog"
 N_HOGS = 4
 SECONDS = 5
+# Of the CPUs' time: what others may have had before it is said that this blurs the figures.
+OTHERS_SHARE = 0.1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LEDGER = Path("/run/balancerd/private/ledger")
 
@@ -50,11 +53,37 @@ def refuse_company():
         raise machine.Unable(f"a balancerd balances it already ({LEDGER} is locked); end that first")
 
 
+@dataclass(frozen=True)
+class Shown:
+    """One run of the hogs."""
+
+    told: hogs.Told
+    busy_sec: float  # CPU time that was used on their CPUs meanwhile, by anybody
+
+    def waits(self):
+        """Seconds that all hogs together waited for a CPU."""
+        return self._increase("wait_nsec")
+
+    def others(self):
+        """Seconds of CPU time that others had."""
+        return max(0.0, self.busy_sec - self._increase("run_nsec"))
+
+    def seconds_of_work(self):
+        totals = [0] + [work for _at, work in self.told.work_by_tick()]
+        return [after - before for before, after in zip(totals, totals[1:])]
+
+    def _increase(self, counter):
+        """Seconds, from the hogs' first reports to their last."""
+        first, last = (sum(getattr(one, counter) for one in self.told.reports[when]) for when in ("start", "end"))
+        return (last - first) / 1e9
+
+
 def run_hogs(arranged, at_last=None):
-    """Stacks the hogs on the first CPU, tells each second as it passes, returns what they told.
+    """Stacks the hogs on the first CPU, tells each second as it passes.
 
     AT_LAST is called before the last second, while they still run, with their numbers.
     """
+    busy_before = procfs.busy_sec(arranged.cpus)
     with hogs.Hogs(
         threads=N_HOGS, stack=arranged.cpus[0], for_msec=SECONDS * 1000, preexec=arranged.join
     ) as run:
@@ -70,33 +99,26 @@ def run_hogs(arranged, at_last=None):
             say(f"    second {second}: work {done / 1000:8.0f} k   threads on CPUs {where}")
             if at_last and second == SECONDS - 1:
                 at_last(run.told.tids())
-        return run.told
+        return Shown(run.told, procfs.busy_sec(arranged.cpus) - busy_before)
 
 
-def waits(told):
-    """Seconds that all hogs together waited for a CPU."""
-    first = {report.tid: report.wait_nsec for report in told.reports["start"]}
-    return sum(r.wait_nsec - first[r.tid] for r in told.reports["end"]) / 1e9
-
-
-def seconds_of_work(told):
-    totals = [0] + [work for _at, work in told.work_by_tick()]
-    return [after - before for before, after in zip(totals, totals[1:])]
-
-
-def print_table(before, after, moves):
+def print_table(before, after, moves, n_cpus):
     say()
     say(f"{'':24}{'without':>12}{'with balancerd':>16}")
-    rows = zip(seconds_of_work(before), seconds_of_work(after))
-    for second, (without, with_) in enumerate(rows, 1):
+    works = before.seconds_of_work(), after.seconds_of_work()
+    for second, (without, with_) in enumerate(zip(*works), 1):
         say(f"work in second {second:<9}{without / 1000:>10.0f} k{with_ / 1000:>14.0f} k")
-    total_before, total_after = before.work_by_tick()[-1][1], after.work_by_tick()[-1][1]
+    total_before, total_after = map(sum, works)
     say(f"{'work in all':<24}{total_before / 1000:>10.0f} k{total_after / 1000:>14.0f} k")
-    say(f"{'waited, all threads':<24}{waits(before):>10.1f} s{waits(after):>14.1f} s")
+    say(f"{'waited, all threads':<24}{before.waits():>10.1f} s{after.waits():>14.1f} s")
+    say(f"{'had by others':<24}{before.others():>10.1f} s{after.others():>14.1f} s")
     say(f"{'moves of these threads':<24}{0:>12}{moves:>16}")
     say(f"{'':24}{'':12}{total_after / total_before:>15.2f} times the work")
     say("\nk: a thousand batches of the threads' arithmetic.")
     say("waited: time that threads were ready to run and had no CPU, added up.")
+    say("had by others: time of these CPUs that other threads had, or other guests of a virtual machine's host.")
+    if max(before.others(), after.others()) > OTHERS_SHARE * n_cpus * SECONDS:
+        say("\nThis machine was busy otherwise, so the two do not compare: do it again when it is idle.")
 
 
 class Log:
@@ -147,9 +169,9 @@ def show(arranged, log):
             after = run_hogs(arranged, lambda tids: explain(folder, tids, log))
             balancerd.stop()
             log.end()
-            own = set(after.tids())
+            own = set(after.told.tids())
             moves = sum(1 for move in balancerd.moves() if move.made and move.tid in own)
-    print_table(before, after, moves)
+    print_table(before, after, moves, len(arranged.cpus))
 
 
 def told_change(tid, was, now, moves):

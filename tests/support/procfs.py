@@ -90,6 +90,17 @@ def parse_list(text):
     return cpus
 
 
+def busy_sec(cpus):
+    """CPU time that was used on CPUS so far, that which a hypervisor took for others included."""
+    total = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name in {f"cpu{cpu}" for cpu in cpus}:
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, ticks[:8])
+            total += user + nice + system + irq + softirq + steal
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def state(tid):
     """The thread's state, a letter as in ps(1)."""
     return Path(f"/proc/{tid}/stat").read_bytes().rpartition(b")")[2].split()[0].decode()
