@@ -101,10 +101,14 @@ def machines_of(path):
 
 
 def pairs(path, guests, everywhere):
-    """(guest, machine) of GUESTS that a file wants; "GUEST/MACHINE" is for that guest alone, unless EVERYWHERE."""
-    for one in machines_of(path):
-        guest, _separator, machine = one.rpartition("/")
-        yield from ((name, machine) for name in guests if everywhere or guest in ("", name))
+    """{(guest, machine)} of GUESTS that a file wants; "GUEST/MACHINE" is for that guest alone, unless EVERYWHERE."""
+    wanted = (one.rpartition("/") for one in machines_of(path))
+    return {
+        (name, machine)
+        for guest, _separator, machine in wanted
+        for name in guests
+        if everywhere or guest in ("", name)
+    }
 
 
 def plan(folder, guests, machine=None, test=None, everywhere=False):
