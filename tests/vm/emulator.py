@@ -140,7 +140,7 @@ class Run:
             while b"\n" not in self.received:
                 self._wait_for_input(deadline)
             line, _newline, self.received = self.received.partition(b"\n")
-            with contextlib.suppress(json.JSONDecodeError):
+            with contextlib.suppress(ValueError):  # no JSON, or no text at all
                 event = json.loads(line)
                 if isinstance(event, dict) and "event" in event:
                     return event
@@ -164,7 +164,7 @@ def shell(emulator, image, machine, payload, folder, extra=""):
     try:
         return subprocess.run(
             [
-                *command, *options(image, machine, payload, folder, extra),
+                *DIES_WITH_US, *command, *options(image, machine, payload, folder, extra),
                 "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
                 "-mon", "chardev=console", "-chardev", "null,id=results", "-serial", "chardev:results",
             ],

@@ -35,7 +35,12 @@ class Image:
 
 def cache_folder():
     folder = Path(os.environ.get("BALANCERD_VM_CACHE") or HERE.parents[1] / ".cache/guests")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise build.Unable(f"{folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise build.Unable(f"{folder} is another user's, root's in most cases")
     return folder
 
 
@@ -43,15 +48,37 @@ def cache_folder():
 def one_builder(cache):
     """One at a time: the second one finds what the first has built."""
     with open(cache / "lock", "w", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for what another run builds", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def drop_unused(cache, name):
-    """Folders of NAME that nobody has asked for of late."""
+    """What builders of NAME left when they were killed, and folders that nobody has asked for of late:
+    these lose their names first, since half a folder must not have one."""
     for folder in cache.glob(f"{name}-{'[0-9a-f]' * 16}"):
         if folder.stat().st_mtime < time.time() - UNUSED_SEC:
-            shutil.rmtree(folder)
+            folder.rename(tempfile.mkdtemp(prefix=f"{name}.", dir=cache))
+    for folder in cache.glob(f"{name}.*"):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def make(folder, name, fill):
+    """Has FILL(folder, log) fill a folder that becomes FOLDER when it is whole; build.Unable."""
+    log = folder.with_name(f"{name}.log")
+    log.unlink(missing_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=folder.parent))
+    try:
+        fill(work, log)
+        work.rename(folder)
+    except OSError as error:
+        raise build.Unable(f"{folder.name}: {error}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def made(cache, name, recipe, fill):
@@ -65,12 +92,7 @@ def made(cache, name, recipe, fill):
                 raise build.Unable(f"{folder.name} cannot be built without {', '.join(lacking)}")
             print(f"building {folder.name}", flush=True)
             drop_unused(cache, name)
-            work = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=cache))
-            try:
-                fill(work, cache / f"{name}.log")
-                work.rename(folder)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+            make(folder, name, fill)
         os.utime(folder)
     return folder
 

@@ -43,8 +43,7 @@ def add_text(tar, name, text):
 
 
 def add_installed(tar, stage):
-    """Each file by itself, and each empty folder: the guest's own, and links among them, stay what they
-    are."""
+    """Each file by itself, and each empty folder: those that the guest has stay what they are, links too."""
     for path in sorted(stage.rglob("*")):
         if path.is_symlink() or not path.is_dir() or not any(path.iterdir()):
             # In Debian /lib is a link to /usr/lib.

@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the tests of tests/vm/guest on real kernels with systemd as process 1, in QEMU.
 
-    run.py [--guest NAME] [--machine NAME] [--test FILE[::TEST]] [--long] [--junit FILE]
+    run.py [--guest NAME]... [--machine NAME]... [--test FILE[::TEST]]... [--long] [--junit FILE]
            [--jobs N] [--folder FOLDER] [--append WORDS]
     run.py --shell [--guest NAME] [--machine NAME]
 
 GUESTS and MACHINES are those of recipes.py. A test runs on every guest, and on the machines that its
 file names (MACHINES = ("default", "trixie/flat"): with a guest before it, on that one alone in the short
-set, from which no test was chosen). Each pair of guest and machine is booted once for all its tests;
-where one of them hangs or the guest dies, it has failed, and the rest gets a new boot.
-A boot that got on with nothing is the last one: what is left has failed too. What the emulator itself
-breaks off, by an assertion of its own, is told and run again.
+set, from which no test was chosen). Those marked `long` are of the long set, or are named: FILE::TEST.
+Each pair of guest and machine is booted once for all its tests; where one of them hangs or the guest
+dies, it has failed, and the rest gets a new boot, though not for ever. A boot that got on with nothing is
+the last one: what is left has failed too. What the emulator itself breaks off, by an assertion of its
+own, is told and run again.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import ast
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -44,8 +46,15 @@ GUEST_TESTS = HERE / "guest"
 BETWEEN_LIMIT_SEC = 60
 # A session with more boots that the emulator has broken off fails.
 BROKEN_BOOTS_MAX = 2
+# With so many guests lost, each by another test, the rest of a session is not run: CI would not see its end.
+LOST_BOOTS_MAX = 5
 # A guest that is slow, not hung, tells on its console where a test is when its limit is over.
 GRACE_SEC = 5
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+class Refused(Exception):
+    """What was asked for cannot be run; the text says why."""
 
 
 @dataclass
@@ -102,25 +111,35 @@ def machines_of(path):
 
 def pairs(path, guests, everywhere):
     """{(guest, machine)} of GUESTS that a file wants; "GUEST/MACHINE" is for that guest alone, unless EVERYWHERE."""
-    wanted = (one.rpartition("/") for one in machines_of(path))
-    return {
-        (name, machine)
-        for guest, _separator, machine in wanted
-        for name in guests
-        if everywhere or guest in ("", name)
-    }
+    found = set()
+    for one in machines_of(path):
+        guest, _separator, machine = one.rpartition("/")
+        if guest not in ("", *recipes.GUESTS) or machine not in recipes.MACHINES:
+            raise Refused(f"{path.name}: MACHINES: there is no {one!r}")
+        found |= {(name, machine) for name in guests if everywhere or guest in ("", name)}
+    return found
 
 
-def plan(folder, guests, machine=None, test=None, everywhere=False):
-    """[(guest, machine, what to run)] by guest. TEST: a file's name without test_ and .py, or a
-    pattern of such names, and a test in it."""
-    stem, separator, name = (test or "").partition("::")
-    files = [path for path in sorted(folder.glob("test_*.py")) if not stem or path.match(f"test_{stem}.py")]
+def files_of(folder, test):
+    """[(file, what follows its name)]. TEST: a file's name without test_ and .py, or a pattern of such
+    names; with ::TEST, one in it."""
+    stem, separator, name = test.partition("::")
+    found = sorted(folder.glob(f"test_{stem}.py"))
+    if not found:
+        raise Refused(f"there is no test_{stem}.py in {folder}")
+    return [(path, separator + name) for path in found]
+
+
+def plan(folder, guests, machines=(), tests=(), everywhere=False):
+    """[(guest, machine, what to run)] by guest. No MACHINES, no TESTS: all of them."""
     wanted = defaultdict(list)
-    for path in files:
-        for pair in pairs(path, guests, everywhere):
-            if machine in (None, pair[1]):
-                wanted[pair].append(f"{payload.place(folder)}/{path.name}{separator}{name}")
+    for test in tests or ["*"]:
+        for path, inside in files_of(folder, test):
+            for pair in pairs(path, guests, everywhere):
+                if not machines or pair[1] in machines:
+                    wanted[pair].append(f"{payload.place(folder)}/{path.name}{inside}")
+    if not wanted:
+        raise Refused("these tests are for other guests or machines (--long: every machine on every guest)")
     return [
         (guest, one, wanted[guest, one]) for guest in guests for one in recipes.MACHINES if (guest, one) in wanted
     ]
@@ -144,7 +163,7 @@ class Session:
         self.left = list(wanted)  # files first, then tests
         self.current = None  # the test that runs
         self.n_settled = 0  # tests of which it is known what became
-        self.n_broken = 0  # boots
+        self.n_broken = self.n_lost = 0  # boots
         self.emulated = None  # the latest
         self.stopped = False
         self.seconds = 0.0
@@ -169,7 +188,7 @@ class Session:
         if kind == "collected":
             self.left = event["tests"]
         elif kind == "unreadable":
-            self.fail(run, event["test"], "it cannot be read", event["text"])
+            self.fail(run, event["test"], "none of its tests can be had", event["text"])
         elif kind == "begin":
             self.current, limit = event["test"], event["limit"] + GRACE_SEC
         elif kind == "end":
@@ -185,11 +204,22 @@ class Session:
         if self.left:
             raise emulator.Ended("pytest has ended")
 
-    def broken(self, error):
+    def broken(self, run, error):
         """Takes that the emulator has died. Returns whether what is left is to be run again."""
         self.n_broken += 1
+        if self.n_broken > BROKEN_BOOTS_MAX:
+            self.fail(run, "boot", str(error))
+            return False
         print(f"{self.guest}/{self.machine}: {error}: what is left is run again", flush=True)
-        return self.n_broken <= BROKEN_BOOTS_MAX
+        return True
+
+    def lost(self, run, ended):
+        """Takes that the guest has ended before its tests. Returns whether another one is to run the rest."""
+        self.n_lost += 1
+        self.fail(run, self.current or "boot", f"the guest failed: {ended}")
+        if self.current:
+            self.settle(self.current)
+        return self.n_lost < LOST_BOOTS_MAX
 
     def stop(self):
         """Ends the guest that runs, from another thread; there is no other after it."""
@@ -199,32 +229,37 @@ class Session:
 
     def boot(self):
         """One boot. Returns whether another one is to follow: it got on with the tests."""
+        self.current, n_before = None, self.n_settled
         folder = self.bench.new_folder()
         disk = self.bench.write_payload(folder, self.guest, self.machine, {"arguments": "\n".join(self.left) + "\n"})
-        machine, n_before = recipes.MACHINES[self.machine], self.n_settled
+        machine = recipes.MACHINES[self.machine]
         with emulator.Run(self.bench.emulator, self.image, machine, disk, folder, self.bench.append) as run:
             self.emulated = run
+            if self.stopped:  # before there was anything to end
+                return False
             try:
                 self.follow(run)
             except emulator.Broken as error:
-                if self.broken(error):
-                    return True
-                self.fail(run, "boot", str(error))
-                return False
+                return not self.stopped and self.broken(run, error)
             except emulator.Ended as ended:
-                self.fail(run, self.current or "boot", f"the guest failed: {ended}")
-                if self.current:
-                    self.settle(self.current)
-        return self.n_settled > n_before
+                return self.lost(run, ended) and self.n_settled > n_before
+        return False
 
     def run(self):
         began = time.monotonic()
-        while self.left and not self.stopped and self.boot():
-            pass
-        for test in self.left:
-            self.keep(test, "failed", text="not run: see what became of the boot")
+        try:
+            while self.left and not self.stopped and self.boot():
+                pass
+        except OSError as error:  # no room for what a boot needs, say
+            self.keep("boot", "failed", text=str(error))
         self.seconds = time.monotonic() - began
-        return self.results
+
+    def outcome(self):
+        """The results of all its tests: those that were not run have failed."""
+        why = "not run: " + ("the bench was ended" if self.stopped else "see what became of the boot")
+        not_run = [Result(label(test), self.guest, self.machine, "failed", why) for test in self.left]
+        nothing = Result("boot", self.guest, self.machine, "failed", "none of its tests is in this set")
+        return self.results + not_run or [nothing]
 
 
 def run_all(sessions, n_jobs):
@@ -252,7 +287,8 @@ def table(results, guests):
     """Lines: a test a row, a guest a column."""
     rows = defaultdict(dict)
     for one in results:
-        rows[f"{one.test} ({one.machine})"][one.guest] = "not applicable" if one.result == "inapplicable" else one.result
+        verdict = "not applicable" if one.result == "inapplicable" else one.result
+        rows[f"{one.test} ({one.machine})"][one.guest] = verdict
     width = max(map(len, rows), default=0)
     yield f"{'test (machine)':{width}}  " + "  ".join(f"{guest:14}" for guest in guests)
     for name, cells in rows.items():
@@ -293,14 +329,14 @@ def write_junit(path, results):
 
 def report(results, guests, times, junit):
     print()
-    for line in (*table(results, guests), "", *notes(results)):
+    spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items())
+    for line in (*table(results, guests), "", *notes(results), "", spent):
         print(line)
     for one in results:
         if one.result == "failed":
             print(f"\n--- failed: {one.guest}/{one.machine}: {one.test}\n{one.text}")
-    print("\n" + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times.items()))
     kinds = [one.result for one in results]
-    print(", ".join(f"{kinds.count(kind)} {kind}" for kind in ("passed", "failed", "skipped")))
+    print("\n" + ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("passed", "failed", "skipped")))
     if junit:
         write_junit(junit, results)
     return 1 if "failed" in kinds or not results else 0
@@ -314,50 +350,71 @@ def terminal_size():
 
 def arguments():
     parser = argparse.ArgumentParser(description="runs tests on real kernels", allow_abbrev=False)
-    parser.add_argument("--guest", choices=recipes.GUESTS, action="append")
-    parser.add_argument("--machine", choices=recipes.MACHINES)
-    parser.add_argument("--test", metavar="FILE[::TEST]")
+    parser.add_argument("--guest", choices=recipes.GUESTS, action="append", default=[])
+    parser.add_argument("--machine", choices=recipes.MACHINES, action="append", default=[])
+    parser.add_argument("--test", metavar="FILE[::TEST]", action="append", default=[])
     parser.add_argument("--long", action="store_true", help="the long set")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="guests at a time (2)")
     parser.add_argument("--junit", type=Path)
     parser.add_argument("--folder", type=Path, default=GUEST_TESTS, help="of tests, in place of tests/vm/guest")
     parser.add_argument("--append", metavar="WORDS", default="", help="for the kernel's command line")
     parser.add_argument("--shell", action="store_true", help="no tests: a root shell on the guest's console")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.jobs < 1:
+        parser.error("argument --jobs: one or more")
+    if options.shell and (options.test or len(options.guest) > 1 or len(options.machine) > 1):
+        parser.error("argument --shell: takes one guest and one machine, and no test")
+    return options
 
 
-def main():
-    options = arguments()
-    guests = options.guest or list(recipes.GUESTS)
+def shell(bench, guest, machine):
+    """A root shell in a guest. Returns its status."""
+    image, folder = images.image(bench.cache, guest), bench.new_folder()
+    disk = bench.write_payload(folder, guest, machine, {"shell": terminal_size()})
+    return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, folder, bench.append)
+
+
+def run_tests(bench, wanted, guests, options):
+    """Runs what plan() found, and reports; so, too, what there is when an interrupt ends it. Returns the status."""
+    sessions = [Session(bench, *one, show_progress) for one in wanted]
+    began = time.monotonic()
+    try:
+        run_all(sessions, options.jobs)
+    finally:
+        times = {guest: sum(one.seconds for one in sessions if one.guest == guest) for guest in guests}
+        times["all"] = time.monotonic() - began
+        status = report([result for one in sessions for result in one.outcome()], guests, times, options.junit)
+    return status
+
+
+def main(options):
+    guests = list(dict.fromkeys(options.guest or recipes.GUESTS))
+    tests = options.folder.resolve()
+    everywhere = options.long or bool(options.test)
+    wanted = [] if options.shell else plan(tests, guests, options.machine, options.test, everywhere)
     build_folder = Path(os.environ.get("top_builddir", os.getcwd())).resolve()
     cache = images.cache_folder()
     with tempfile.TemporaryDirectory(prefix="balancerd-vm-") as place:
         folder = Path(place)
         payload.install(build_folder, folder / "stage")
         bench = Bench(
-            cache, images.emulator(cache), build_folder, folder / "stage", folder,
-            options.folder.resolve(), options.append, options.long,
-        )  # fmt: skip
+            cache, images.emulator(cache), build_folder, folder / "stage", folder, tests, options.append, options.long
+        )
         if options.shell:
-            guest, machine = guests[0], options.machine or "default"
-            image, run = images.image(cache, guest), bench.new_folder()
-            disk = bench.write_payload(run, guest, machine, {"shell": terminal_size()})
-            return emulator.shell(bench.emulator, image, recipes.MACHINES[machine], disk, run, options.append)
-        everywhere = options.long or options.test is not None
-        sessions = [
-            Session(bench, *one, show_progress)
-            for one in plan(bench.tests, guests, options.machine, options.test, everywhere)
-        ]
-        began = time.monotonic()
-        run_all(sessions, options.jobs)
-        times = {guest: sum(one.seconds for one in sessions if one.guest == guest) for guest in guests}
-        times["all"] = time.monotonic() - began
-        return report([result for one in sessions for result in one.results], guests, times, options.junit)
+            return shell(bench, guests[0], (options.machine or ["default"])[0])
+        return run_tests(bench, wanted, guests, options)
+
+
+def end(number, _frame):
+    """Ends this program in order: with no guest left, and nothing in the way of files."""
+    sys.exit(f"run.py: ended by {signal.Signals(number).name}")
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: ended by a signal"))
+    for ending in ENDING:
+        if signal.getsignal(ending) != signal.SIG_IGN:  # nohup(1), or a shell's background
+            signal.signal(ending, end)
     try:
-        sys.exit(main())
-    except build.Unable as error:
+        sys.exit(main(arguments()))
+    except (build.Unable, Refused, subprocess.CalledProcessError) as error:
         sys.exit(f"run.py: {error}")

@@ -2,14 +2,22 @@
 """The bench of guests itself: what it makes of guests that panic, hang, or do not boot, and of tests in
 every way of going wrong (tests/vm/faulty)."""
 
+import contextlib
+import errno
+import io
+import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import images
 import pytest
 import recipes
 import run
@@ -44,10 +52,19 @@ def test_a_file_names_its_machines(tmp_path, text, machines):
     assert run.machines_of(path) == machines
 
 
-def test_every_file_names_machines_that_there_are():
+def test_every_file_is_in_the_short_set():
+    """On some machine of some guest."""
     for path in (HERE / "guest").glob("test_*.py"):
-        for guest, machine in run.pairs(path, list(recipes.GUESTS), False):
-            assert guest in recipes.GUESTS and machine in recipes.MACHINES, path.name
+        assert run.pairs(path, list(recipes.GUESTS), False), path.name
+
+
+@pytest.mark.parametrize("machines", ['("smal",)', '("trixi/flat",)', '("default")'])
+def test_a_file_that_names_none_is_refused(tmp_path, machines):
+    """It would run nowhere otherwise."""
+    path = tmp_path / "test_x.py"
+    path.write_text(f"MACHINES = {machines}\n", encoding="ascii")
+    with pytest.raises(run.Refused, match="test_x.py: MACHINES: there is no "):
+        run.pairs(path, ["trixie"], True)
 
 
 @pytest.fixture
@@ -70,24 +87,54 @@ def test_a_pair_of_guest_and_machine_is_run_once(folder):
 
 def test_what_is_run_can_be_chosen(folder):
     place = f"tests/vm/{folder.name}"
-    assert run.plan(folder, ["trixie"], "flat") == [("trixie", "flat", [f"{place}/test_b.py"])]
-    assert run.plan(folder, ["trixie"], test="a") == [("trixie", "default", [f"{place}/test_a.py"])]
-    assert run.plan(folder, ["trixie"], "flat", "b::test_c") == [
-        ("trixie", "flat", [f"{place}/test_b.py::test_c"])
+    assert run.plan(folder, ["trixie"], ["flat"]) == [("trixie", "flat", [f"{place}/test_b.py"])]
+    assert run.plan(folder, ["trixie"], tests=["a"]) == [("trixie", "default", [f"{place}/test_a.py"])]
+    assert run.plan(folder, ["trixie"], ["flat"], ["b::test_c", "[b]::test_d"]) == [
+        ("trixie", "flat", [f"{place}/test_b.py::test_c", f"{place}/test_b.py::test_d"])
     ]
-    assert run.plan(folder, ["trixie"], "flat", "a") == []
+
+
+def test_a_choice_of_nothing_is_refused(folder):
+    with pytest.raises(run.Refused, match="there is no test_x.py in "):
+        run.plan(folder, ["trixie"], tests=["a", "x"])
+    with pytest.raises(run.Refused, match="for other guests or machines"):
+        run.plan(folder, ["trixie"], ["flat"], ["a"])
 
 
 def test_a_machine_may_be_for_one_guest(tmp_path):
-    """In the short set."""
-    (tmp_path / "test_a.py").write_text('MACHINES = ("trixie/large", "flat")\n', encoding="ascii")
+    """In the short set; in the long one it is for each, once, however many name it."""
+    text = 'MACHINES = ("trixie/large", "bookworm/flat", "flat")\n'
+    (tmp_path / "test_a.py").write_text(text, encoding="ascii")
     files = [f"tests/vm/{tmp_path.name}/test_a.py"]
     assert run.plan(tmp_path, ["trixie", "bookworm"]) == [
         ("trixie", "flat", files),
         ("trixie", "large", files),
         ("bookworm", "flat", files),
     ]
-    assert len(run.plan(tmp_path, ["trixie", "bookworm"], everywhere=True)) == 4
+    assert run.plan(tmp_path, ["trixie", "bookworm"], everywhere=True) == [
+        (guest, machine, files) for guest in ("trixie", "bookworm") for machine in ("flat", "large")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--guest=nobody"], "invalid choice: 'nobody' (choose from 'bookworm', 'trixie', 'trixie-rt')"),
+        (["--machine=tiny"], "invalid choice: 'tiny' (choose from 'default', "),
+        (["--test=nothing"], "run.py: there is no test_nothing.py in "),
+        (["--folder=/nowhere"], "run.py: there is no test_*.py in /nowhere"),
+        (["--guest=bookworm", "--machine=large"], "run.py: these tests are for other guests or machines"),
+        (["--jobs=0"], "argument --jobs: one or more"),
+        (["--shell", "--test=systemd"], "argument --shell: takes one guest and one machine, and no test"),
+        (["--shell", "--guest=trixie", "--guest=bookworm"], "argument --shell: takes one guest"),
+    ],
+)
+def test_what_cannot_be_run_is_told_at_once(arguments, said):
+    done = subprocess.run(
+        [sys.executable, "-B", HERE / "run.py", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode not in (0, None)
+    assert said in done.stderr and done.stdout == ""
 
 
 def test_labels_are_short():
@@ -149,23 +196,22 @@ def test_failures_and_nothing_at_all_fail(capsys, kinds, status):
     assert capsys.readouterr().out.endswith("{} passed, {} failed, {} skipped\n".format(*counts))
 
 
-def test_what_the_emulator_breaks_off_is_run_again(monkeypatch, tmp_path, capsys):
-    """Twice; then it has failed."""
-    monkeypatch.setattr(run.images, "image", lambda *_: None)
-    bench = SimpleNamespace(
-        cache=None, emulator=None, append="", new_folder=lambda: tmp_path, write_payload=lambda *_: None
-    )
-    session = run.Session(bench, "bookworm", "default", ["x::y"], lambda _result: None)
-    monkeypatch.setattr(run.emulator, "Run", BrokenRun)
-    assert [(one.test, one.result) for one in session.run()] == [("boot", "failed"), ("x::y", "failed")]
-    assert capsys.readouterr().out.count("the emulator has died (SIGABRT)") == 3
+def test_a_console_is_shown_from_before_a_panic_on():
+    """All of it, however long; without one, its end."""
+    lines = [f"line {n}" for n in range(3 * run.emulator.CONSOLE_LINES)]
+    assert run.emulator.last_words(lines) == lines[-run.emulator.CONSOLE_LINES :]
+    assert run.emulator.last_words(lines[:5]) == lines[:5]
+    lines[50] = f"[ 1.0] {run.emulator.PANIC}: for a test"
+    assert run.emulator.last_words(lines) == lines[50 - run.emulator.LINES_BEFORE_A_PANIC :]
 
 
-class BrokenRun:
-    """A run whose emulator dies before the guest tells anything."""
+class FakeRun:
+    """A run of a guest that tells what is in SCRIPT, one list a boot; an exception there is raised."""
+
+    script = ()
 
     def __init__(self, *_arguments):
-        pass
+        self.events = iter(next(self.script))
 
     def __enter__(self):
         return self
@@ -174,13 +220,212 @@ class BrokenRun:
         pass
 
     def next_event(self, _limit_sec):
-        raise run.emulator.Broken("the emulator has died (SIGABRT)")
+        event = next(self.events)
+        if isinstance(event, Exception):
+            raise event
+        return event
 
     def console(self):
         return ""
 
     def seconds(self):
         return 0
+
+    def stop(self):
+        pass
+
+
+@pytest.fixture
+def session(monkeypatch, tmp_path):
+    """A function that gives a session of some tests, whose guest does as a script says."""
+    monkeypatch.setattr(run.images, "image", lambda *_: None)
+    monkeypatch.setattr(run.emulator, "Run", FakeRun)
+    bench = SimpleNamespace(
+        cache=None, emulator=None, append="", new_folder=lambda: tmp_path, write_payload=lambda *_: None
+    )
+
+    def make(tests, boots):
+        monkeypatch.setattr(FakeRun, "script", iter(boots))
+        return run.Session(bench, "bookworm", "default", tests, lambda _result: None)
+
+    return make
+
+
+def outcome(of):
+    of.run()
+    return [(one.test, one.result) for one in of.outcome()]
+
+
+def begin(test):
+    return {"event": "begin", "test": test, "limit": 1}
+
+
+def end(test):
+    return {"event": "end", "test": test, "result": "passed"}
+
+
+DONE = {"event": "done"}
+BROKEN = run.emulator.Broken("the emulator has died (SIGABRT)")
+LOST = run.emulator.Ended("it hangs")
+
+
+def test_what_the_emulator_breaks_off_is_run_again(session, capsys):
+    """Twice; then it has failed."""
+    assert outcome(session(["x::y"], [[BROKEN]] * 3)) == [("boot", "failed"), ("x::y", "failed")]
+    assert capsys.readouterr().out.count("the emulator has died (SIGABRT): what is left is run again") == 2
+
+
+def test_a_boot_that_fails_after_one_that_was_broken_off_is_no_tests_fault(session):
+    found = outcome(session(["x::y"], [[begin("x::y"), BROKEN], [LOST]]))
+    assert found == [("boot", "failed"), ("x::y", "failed")]
+
+
+def test_guests_are_not_lost_without_an_end(session):
+    """Each test takes one along: after some the rest is not run."""
+    tests = [f"x::{n}" for n in range(run.LOST_BOOTS_MAX + 2)]
+    boots = [[begin(test), LOST] for test in tests[: run.LOST_BOOTS_MAX]]
+    failed = session(tests, boots)
+    assert outcome(failed) == [(test, "failed") for test in tests]
+    assert [one.text.startswith("not run") for one in failed.outcome()].count(True) == 2
+
+
+def test_a_session_without_tests_fails(session):
+    """None that is collected is in the short set, say."""
+    collected = {"event": "collected", "tests": []}
+    assert outcome(session(["x"], [[collected, DONE]])) == [("boot", "failed")]
+
+
+def test_a_boot_that_lacks_something_here_fails(session, monkeypatch):
+    """And that session alone."""
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    failed = session(["x"], [])
+    monkeypatch.setattr(failed.bench, "write_payload", full)
+    assert outcome(failed) == [("boot", "failed"), ("x", "failed")]
+    assert "No space left on device" in failed.outcome()[0].text
+
+
+def test_an_interrupt_is_not_missed(session, monkeypatch):
+    """Also one that comes while there is no guest; and what was known by then is reported."""
+    stopped = session(["x::a", "x::b"], [[begin("x::a"), end("x::a"), LOST], [DONE]])
+    boots = []
+
+    def between_boots(*_arguments):
+        boots.append(1)
+        if len(boots) == 2:
+            stopped.stop()
+
+    monkeypatch.setattr(stopped.bench, "write_payload", between_boots)
+    assert outcome(stopped) == [("x::a", "passed"), ("boot", "failed"), ("x::b", "failed")]
+    assert stopped.outcome()[-1].text == "not run: the bench was ended"
+
+
+def test_what_an_interrupt_ends_is_reported(session, monkeypatch, tmp_path, capsys):
+    """With all that was known by then; what was not run has failed."""
+
+    def interrupted(sessions, _n_jobs):
+        sessions[0].keep("x::a", "passed")
+        sessions[0].left = ["x::b"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run_all", interrupted)
+    bench, options = session([], []).bench, SimpleNamespace(jobs=1, junit=tmp_path / "guests.xml")
+    with pytest.raises(KeyboardInterrupt):
+        run.run_tests(bench, [("bookworm", "default", ["x"])], ["bookworm"], options)
+    assert capsys.readouterr().out.endswith("\n1 passed, 1 failed, 0 skipped\n")
+    assert len(list(ElementTree.parse(options.junit).iter("testcase"))) == 2
+
+
+# What is kept.
+
+
+@pytest.fixture
+def made(monkeypatch, tmp_path):
+    """A function that asks for what a recipe makes; the list `fills` has who was made."""
+    monkeypatch.setattr(images.build, "lacks", lambda: [])
+
+    def make(recipe, fill=None):
+        def write(folder, _log):
+            make.fills.append(recipe)
+            (folder / "root.ext4").write_text(recipe, encoding="ascii")
+
+        return images.made(tmp_path, "guest-x", recipe, fill or write)
+
+    make.fills = []
+    return make
+
+
+def test_an_image_is_made_once_a_recipe(made):
+    first = made("one")
+    assert made("one") == first != made("two")
+    assert made.fills == ["one", "two"]
+    assert (first / "root.ext4").read_text(encoding="ascii") == "one"
+
+
+def test_two_runs_that_want_an_image_make_it_once(made, capsys):
+    """The second one waits for the first, and says so."""
+    begun, waits = threading.Event(), threading.Event()
+
+    def fill(_folder, _log):
+        begun.set()
+        assert waits.wait(LIMIT_SEC)
+        made.fills.append("first")
+
+    class Told(io.StringIO):
+        def write(self, text):
+            if "waiting for what another run builds" in text:
+                waits.set()
+            return super().write(text)
+
+    with ThreadPoolExecutor() as pool, contextlib.redirect_stdout(Told()):
+        first = pool.submit(made, "one", fill)
+        assert begun.wait(LIMIT_SEC)
+        assert made("one") == first.result()
+    assert made.fills == ["first"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), shutil.Error([("a", "b", "No space left on device")])]
+)
+def test_an_image_that_cannot_be_made_leaves_nothing(made, tmp_path, error):
+    """Of half of it; the next one that asks makes it anew."""
+
+    def fill(folder, _log):
+        (folder / "root.ext4").write_text("half", encoding="ascii")
+        raise error
+
+    with pytest.raises(images.build.Unable, match="guest-x-.*No space left on device"):
+        made("one", fill)
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+    made("one")
+    assert made.fills == ["one"]
+
+
+def test_what_nobody_asks_for_goes(made, tmp_path):
+    """After a time, and what a builder left that was killed at once; what is in use stays."""
+    unused, used = made("one"), made("two")
+    os.utime(unused, (0, 0))
+    others = [tmp_path / "guest-x-rt.killed", tmp_path / "guest-x.log"]
+    others[0].mkdir()
+    others[1].touch()
+    half = tmp_path / "guest-x.killed"
+    half.mkdir()
+    made("three")
+    assert used.is_dir() and others[0].is_dir()
+    assert not unused.exists() and not half.exists()
+
+
+def test_a_cache_that_cannot_be_used_is_told(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BALANCERD_VM_CACHE", str(tmp_path / "file/guests"))
+    with pytest.raises(images.build.Unable, match="file/guests: Not a directory"):
+        images.cache_folder()
+    monkeypatch.setenv("BALANCERD_VM_CACHE", str(tmp_path))
+    monkeypatch.setattr(images.os, "access", lambda *_: False)
+    with pytest.raises(images.build.Unable, match="is another user's"):
+        images.cache_folder()
 
 
 # With guests.
@@ -210,11 +455,13 @@ def bench(folder, *arguments):
     """Runs it on tests that go wrong."""
     junit = folder / "guests.xml"
     done = subprocess.run(
-        [sys.executable, "-B", HERE / "run.py", f"--guest={GUEST}", f"--folder={FAULTY}", f"--junit={junit}", *arguments],
+        ["setpriv", "--pdeathsig", "TERM", sys.executable, "-B", HERE / "run.py", f"--guest={GUEST}",
+         f"--folder={FAULTY}", f"--junit={junit}", *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False, timeout=LIMIT_SEC,
     )  # fmt: skip
     print(done.stdout)  # pytest shows this where the test failed
+    assert junit.exists(), "nothing was run"
     cases = ElementTree.parse(junit).iter("testcase")
     failures = {case.get("name").removeprefix(f"{GUEST}/default: "): verdict(case) for case in cases}
     return Outcome(done.returncode, done.stdout, failures)
@@ -238,12 +485,14 @@ def test_each_test_has_its_verdict(faulty):
         "assertion::test_fails",
         "assertion::test_fails_afterwards",
         "crash::test_panics",
+        "empty",
         "hang::test_sleeps",
         "hang::test_starves_the_guest",
         "killed::test_kills_pytest",
+        "left_out",
         "unreadable",
     ]
-    assert faulty.printed.endswith("\n2 passed, 7 failed, 1 skipped\n")
+    assert faulty.printed.endswith("\n2 passed, 9 failed, 1 skipped\n")
 
 
 def test_what_does_not_apply_is_told_with_its_reason(faulty):
@@ -260,8 +509,15 @@ def test_an_assertion_is_shown_with_what_was_printed(faulty):
 
 
 def test_a_file_that_cannot_be_read_fails_alone(faulty):
-    assert "it cannot be read" in faulty.said_of("unreadable")
-    assert "nothing can be had of this file" in faulty.said_of("unreadable")
+    """As does one that leaves itself out, or has no test: it would vanish otherwise."""
+    reasons = {
+        "unreadable": "nothing can be had of this file",
+        "left_out": "could not import 'no_such_module'",
+        "empty": "there is no test in it",
+    }
+    for name, reason in reasons.items():
+        said = faulty.said_of(name)
+        assert "none of its tests can be had" in said and reason in said
 
 
 def test_a_panic_shows_the_console(faulty):

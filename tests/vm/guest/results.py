@@ -8,6 +8,7 @@ Figures are what a test gives record_property().
 import faulthandler
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +29,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "inapplicable(reason): this guest has nothing to be tested")
 
 
+def is_left_out(config, item):
+    """Whether it is of the long set alone, and is not asked for by its name but with its whole file."""
+    return item.get_closest_marker("long") is not None and item.nodeid.partition("::")[0] in config.args
+
+
 def pytest_collection_modifyitems(config, items):
-    left_out = [] if os.environ.get("BALANCERD_LONG") else [item for item in items if item.get_closest_marker("long")]
+    left_out = [] if os.environ.get("BALANCERD_LONG") else [item for item in items if is_left_out(config, item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
@@ -39,8 +45,11 @@ def pytest_collection_finish(session):
 
 
 def pytest_collectreport(report):
-    if report.failed:
+    """A file that cannot be read, leaves itself out, or has no test has no verdict but this one."""
+    if not report.passed:
         tell("unreadable", test=report.nodeid, text=str(report.longrepr))
+    elif Path(report.nodeid).match("test_*.py") and not report.result:
+        tell("unreadable", test=report.nodeid, text="there is no test in it")
 
 
 @pytest.hookimpl(tryfirst=True)

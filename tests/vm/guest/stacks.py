@@ -94,9 +94,9 @@ def isolated():
     return machine.Unbalanced(tuple(sorted(topology.listed("isolated"))), how="isolcpus")
 
 
-def partition(cpus=(2, 3), kind="isolated", **options):
+def partition(cpus=(2, 3), kind="isolated", parent=None, **options):
     """`with partition() as arranged`: a cgroup that is removed afterwards, see machine.partition()."""
-    return machine.partition(options.pop("parent", None) or machine.v2_root(), cpus, kind, **options)
+    return machine.partition(parent or machine.v2_root(), cpus, kind, **options)
 
 
 def set_cpus(arranged, cpus):

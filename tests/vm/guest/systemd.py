@@ -111,22 +111,29 @@ def cursor():
     return json.loads(line)["__CURSOR"]
 
 
-def entries(since, *matches):
-    """[{field: value}] of what stands in the journal after SINCE and has each "FIELD=value" of MATCHES.
+def written_entries(since, *matches):
+    """What the journal has written of entries().
 
     Given to journalctl of systemd 252 together with a cursor, matches would cost the first entry.
     """
-    text = run("journalctl", "--no-pager", "-o", "json", "--all", "--after-cursor", since, check=False)
+    text = run("journalctl", "--no-pager", "-o", "json", "--all", "--after-cursor", since)
     pairs = [match.split("=", 1) for match in matches]
     found = map(json.loads, text.splitlines())
     return [entry for entry in found if all(entry.get(key) == value for key, value in pairs)]
+
+
+def entries(since, *matches):
+    """[{field: value}] of all that was sent to the journal by now, after SINCE, and has each "FIELD=value" of
+    MATCHES."""
+    run("journalctl", "--sync")
+    return written_entries(since, *matches)
 
 
 def wait_for_entries(since, *matches, count=1):
     """COUNT entries or more, once they are there."""
 
     def enough():
-        found = entries(since, *matches)
+        found = written_entries(since, *matches)
         return len(found) >= count and found
 
     return wait_for(enough, f"{count} times {matches} in the journal")

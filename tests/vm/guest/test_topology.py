@@ -4,7 +4,7 @@
 import os
 
 import pytest
-from support import hogs
+from support import hogs, procfs
 
 from vm.guest import stacks, systemd, topology
 
@@ -34,7 +34,7 @@ def test_status_knows_all_sources():
     """The kernel has each, and the service may use it, but for taskstats, which is asked for only if set."""
     systemd.systemctl("start", "balancerd")
     status = stacks.status()
-    assert topology.parse_list(status["onlineCpus"]) == topology.listed("online")
+    assert procfs.parse_list(status["onlineCpus"]) == topology.listed("online")
     assert status["unbalancedCpus"] == ""
     assert status["missingSources"] == []
 

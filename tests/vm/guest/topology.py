@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from support.procfs import parse_list
+from support import procfs
 
 CPUS = Path("/sys/devices/system/cpu")
 NODES = Path("/sys/devices/system/node")
@@ -12,24 +12,24 @@ NODES = Path("/sys/devices/system/node")
 
 def listed(name):
     """The set of CPUs in a file of /sys/devices/system/cpu: online, present, possible, isolated."""
-    return parse_list((CPUS / name).read_text(encoding="ascii"))
+    return procfs.parse_list((CPUS / name).read_text(encoding="ascii"))
 
 
 def core(cpu):
     """The CPUs of its core, itself among them."""
-    return parse_list((CPUS / f"cpu{cpu}/topology/core_cpus_list").read_text(encoding="ascii"))
+    return procfs.parse_list((CPUS / f"cpu{cpu}/topology/core_cpus_list").read_text(encoding="ascii"))
 
 
 def llc(cpu):
     """The CPUs that share its outermost cache."""
     caches = (CPUS / f"cpu{cpu}/cache").glob("index*")
     outermost = max(caches, key=lambda cache: int((cache / "level").read_text(encoding="ascii")))
-    return parse_list((outermost / "shared_cpu_list").read_text(encoding="ascii"))
+    return procfs.parse_list((outermost / "shared_cpu_list").read_text(encoding="ascii"))
 
 
 def nodes():
     """The online CPUs of each memory node, in order."""
-    return [parse_list(path.read_text(encoding="ascii")) for path in sorted(NODES.glob("node*/cpulist"))]
+    return [procfs.parse_list(path.read_text(encoding="ascii")) for path in sorted(NODES.glob("node*/cpulist"))]
 
 
 def node(cpu):
