@@ -2,6 +2,7 @@
 """The daemon caught amid a move: strace(1) tampers with its mover's calls of sched_setaffinity(2)."""
 
 import contextlib
+import os
 import subprocess
 import tempfile
 
@@ -9,8 +10,8 @@ from support import hogs, procfs
 
 from vm.guest import stacks, systemd
 
-# The calls of the mover's thread, in order: before its first move it takes its own place.
-NARROWING, GIVING_BACK = 2, 3
+# The calls of the mover's thread, in order.
+NARROWING, GIVING_BACK = 1, 2
 
 
 def _mover_of(pid):
@@ -21,9 +22,12 @@ def _mover_of(pid):
 
 @contextlib.contextmanager
 def tampered(pid, fault, call):
-    """FAULT, as strace has it, happens to the daemon PID at its mover's CALL. The loop is not traced: each
-    of its system calls would cost so much that it made up for that by looking less often."""
+    """FAULT, as strace has it, happens to the daemon PID at its mover's CALL, not counted the one with which
+    it takes its own place. The loop is not traced: each of its system calls would cost so much that it made
+    up for that by looking less often."""
     tid = _mover_of(pid)
+    isolated = set(stacks.isolated().cpus)
+    systemd.wait_for(lambda: not os.sched_getaffinity(tid) & isolated, "a mover in its place")
     with tempfile.TemporaryFile() as log:
         tracer = subprocess.Popen(
             ["strace", "-qq", "-p", str(tid), "-e", "trace=sched_setaffinity",
