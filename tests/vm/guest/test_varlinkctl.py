@@ -256,6 +256,11 @@ def monitoring():
             process.send_signal(signal.SIGINT)
 
 
+def rounded(decision):
+    """Of fractions what is left on varlinkctl's way through another format of numbers."""
+    return {key: round(value, 9) if isinstance(value, float) else value for key, value in decision.items()}
+
+
 def decisions_of(next_object, n):
     """The next N decisions."""
     found = []
@@ -263,7 +268,7 @@ def decisions_of(next_object, n):
         told = next_object()
         served.JUDGE.check(ENDLESS, varlink.Reply(told))
         found += [told["decision"]] if "decision" in told else []
-    return found
+    return [rounded(one) for one in found]
 
 
 def test_monitor(service):
