@@ -122,7 +122,7 @@ def spread_anew(arranged):
     with hogs.stacked(arranged, every_msec=EVERY_MSEC) as run:
         found = spread(run, before)
         # One that tells where it is may still be on its way: a move takes long here.
-        wait_for(lambda: masks(run.masks()) == [set(arranged.cpus)] * (run.n_hogs + 1), "whole masks")
+        wait_for(lambda: masks(run.masks()) == whole_masks(run, arranged), "whole masks")
     return found
 
 
@@ -141,6 +141,11 @@ def watch_stacked(run, ticks=20):
 def masks(tids):
     """The mask of each, as sets of CPUs."""
     return [os.sched_getaffinity(tid) for tid in tids]
+
+
+def whole_masks(run, arranged):
+    """The same of all hogs, and their parent, where they may run on what was arranged for them."""
+    return [set(arranged.cpus)] * (run.n_hogs + 1)
 
 
 def own_masks():

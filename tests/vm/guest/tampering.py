@@ -52,7 +52,7 @@ def narrow(run):
 def assert_whole(run):
     """All hogs, and their parent, may run where they might before."""
     masks = [procfs.parse_list(thread.mask) for thread in run.masks().values()]
-    assert masks == [set(stacks.isolated().cpus)] * (run.n_hogs + 1)
+    assert masks == stacks.whole_masks(run, stacks.isolated())
 
 
 @contextlib.contextmanager
